@@ -1,0 +1,253 @@
+//! Which windows a run sees and in which order: a function of (seed, sample), whatever the threads, ranks or batch size.
+//!
+//! Sample `s` is window `order(s mod L)` of epoch `s / L`, with L windows an epoch and a keyed permutation for the order,
+//! so resuming at a sample costs nothing and needs no state beyond its number.
+//!
+//! Source: Luby and Rackoff 1988, "How to construct pseudorandom permutations from pseudorandom functions" (the network);
+//! Black and Rogaway 2002, "Ciphers with arbitrary finite domains" (the walk into the range).
+
+use std::sync::Arc;
+
+use crate::batch::Window;
+use crate::config::WindowConfig;
+use crate::corpus::Corpus;
+use crate::error::{Error, Result};
+use crate::rng::{Rng, below, hash, mix};
+
+/// The uses of one seed, kept apart.
+const ORDER: u64 = 1;
+const SHIFT: u64 = 2;
+const START: u64 = 3;
+const OBJECTIVE: u64 = 4;
+
+/// Cuts windows from one split; cheap to clone and free to share between threads.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    corpus: Corpus,
+    plan: Plan,
+    length: u64,
+    seed: u64,
+}
+
+/// How windows lie on the run of tokens.
+#[derive(Debug, Clone)]
+enum Plan {
+    /// One behind the other, over documents' borders; shifted anew each epoch.
+    Packed(Mark),
+    /// Anywhere, each start drawn by itself.
+    Random,
+    /// Inside one document; `ends[k]` counts the windows of documents 0..=k.
+    Within { stride: u64, ends: Arc<[u64]> },
+}
+
+/// Whether windows say which token belongs to which document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Nothing,
+    Documents,
+}
+
+impl Sampler {
+    /// Windows of up to `length` targets (and `length` + 1 tokens) over `corpus`.
+    ///
+    /// # Errors
+    /// When the split is empty, `length` is 0, or the stride is 0 or longer than the window, which would skip targets.
+    pub fn new(corpus: &Corpus, windows: &WindowConfig, length: usize, seed: u64) -> Result<Self> {
+        if corpus.targets() == 0 {
+            return Err(Error::EmptySplit { split: corpus.split() });
+        }
+        let stride = match windows {
+            WindowConfig::Slide { stride_tokens } => *stride_tokens as usize,
+            _ => length,
+        };
+        if stride == 0 || stride > length {
+            return Err(Error::WindowStride { stride, length });
+        }
+        let plan = match windows {
+            WindowConfig::Packed {} => Plan::Packed(Mark::Nothing),
+            WindowConfig::Isolated {} => Plan::Packed(Mark::Documents),
+            WindowConfig::Random {} => Plan::Random,
+            WindowConfig::Segments {} | WindowConfig::Slide { .. } => within(corpus, length as u64, stride as u64),
+        };
+        Ok(Self { corpus: corpus.clone(), plan, length: length as u64, seed })
+    }
+
+    /// The split that windows are cut from.
+    #[must_use]
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
+    /// Windows in one epoch of training; at least 1, the same in every epoch.
+    ///
+    /// Packed windows give up less than one window, the room that the shift needs. Random windows repeat and miss some:
+    /// their epoch is as many windows as would cover the split.
+    #[must_use]
+    pub fn epoch_len(&self) -> u64 {
+        match &self.plan {
+            Plan::Packed(_) => ((self.corpus.tokens().saturating_sub(self.length)) / self.length).max(1),
+            Plan::Random => (self.corpus.tokens() / self.length).max(1),
+            Plan::Within { .. } => self.in_order_len(),
+        }
+    }
+
+    /// Window number `sample` of the run, counted over all epochs and all ranks.
+    ///
+    /// # Errors
+    /// When a shard cannot be read or was altered.
+    pub fn window(&self, sample: u64) -> Result<Window> {
+        let (epoch, place) = (sample / self.epoch_len(), sample % self.epoch_len());
+        let order = Permutation { n: self.epoch_len(), key: hash(self.seed, ORDER, epoch) };
+        match &self.plan {
+            Plan::Packed(_) => {
+                let slack = self.corpus.targets().saturating_sub(self.epoch_len() * self.length);
+                let shift = below(hash(self.seed, SHIFT, epoch), self.length.min(slack + 1));
+                self.cut(order.at(place) * self.length + shift, 0)
+            }
+            Plan::Random => {
+                let starts = self.corpus.tokens().saturating_sub(self.length).max(1);
+                self.cut(below(hash(self.seed, START, sample), starts), 0)
+            }
+            Plan::Within { stride, ends } => Ok(Window { fresh: 0, ..self.inside(order.at(place), *stride, ends)? }),
+        }
+    }
+
+    /// The generator that an objective draws from for `sample`.
+    #[must_use]
+    pub fn rng(&self, sample: u64) -> Rng {
+        Rng::at(self.seed, OBJECTIVE, sample)
+    }
+
+    /// Windows of one pass in order.
+    #[must_use]
+    pub fn in_order_len(&self) -> u64 {
+        match &self.plan {
+            Plan::Packed(_) | Plan::Random => self.corpus.targets().div_ceil(self.length),
+            Plan::Within { ends, .. } => ends.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// Window `index` of one pass in order: over all of them every target of the split is fresh exactly once.
+    ///
+    /// Random windows have no order of their own and pass as packed ones; the last window of a run may be shorter.
+    ///
+    /// # Errors
+    /// When `index` is not below [`Self::in_order_len`], or a shard cannot be read or was altered.
+    pub fn in_order(&self, index: u64) -> Result<Window> {
+        if index >= self.in_order_len() {
+            return Err(Error::WindowIndex { index, windows: self.in_order_len() });
+        }
+        match &self.plan {
+            Plan::Packed(_) | Plan::Random => self.cut(index * self.length, 0),
+            Plan::Within { stride, ends } => self.inside(index, *stride, ends),
+        }
+    }
+
+    /// The window that starts at token `start` and ends after `length` targets or with the split.
+    fn cut(&self, start: u64, fresh: usize) -> Result<Window> {
+        self.read(start, self.corpus.targets().min(start + self.length), fresh)
+    }
+
+    /// Window `index` of those inside documents.
+    fn inside(&self, index: u64, stride: u64, ends: &[u64]) -> Result<Window> {
+        let k = ends.partition_point(|&end| end <= index);
+        let j = index - k.checked_sub(1).map_or(0, |before| ends[before]);
+        let document = self.corpus.document(k as u64).unwrap_or_default();
+        let start = document.start + j * stride;
+        let fresh = if j == 0 { 0 } else { self.length - stride };
+        self.read(start, document.end.min(start + self.length), fresh as usize)
+    }
+
+    /// The window whose last target is token `last`.
+    fn read(&self, start: u64, last: u64, fresh: usize) -> Result<Window> {
+        let len = (last - start) as usize + 1;
+        let mut tokens = Vec::with_capacity(len);
+        self.corpus.read(start, len, &mut tokens)?;
+        let mut document = Vec::with_capacity(len);
+        let mut ordinal = 0;
+        if matches!(self.plan, Plan::Packed(Mark::Documents)) {
+            let next = self.corpus.documents_until(start) as usize;
+            for begin in self.corpus.starts()[next..].iter().take_while(|&&begin| begin <= last) {
+                document.resize((begin - start) as usize, ordinal);
+                ordinal += 1;
+            }
+        }
+        document.resize(len, ordinal);
+        Ok(Window { tokens, document, fresh })
+    }
+}
+
+/// Counts the windows of each document: one, and one more for every stride that its targets go past the first.
+fn within(corpus: &Corpus, length: u64, stride: u64) -> Plan {
+    let last = std::iter::once(corpus.targets());
+    let ends = corpus.starts().iter().skip(1).copied().chain(last);
+    let mut windows = 0;
+    let count = |(start, end): (&u64, u64)| {
+        windows += 1 + (end - start).saturating_sub(length).div_ceil(stride);
+        windows
+    };
+    Plan::Within { stride, ends: corpus.starts().iter().zip(ends).map(count).collect() }
+}
+
+/// A keyed bijection of `0..n` without a table: a Feistel network over the next power of four, walked until it lands inside.
+struct Permutation {
+    n: u64,
+    key: u64,
+}
+
+impl Permutation {
+    /// Enough rounds that neighbours and epochs show no relation; four already suffice in theory.
+    const ROUNDS: u64 = 6;
+
+    /// Where `index`, which must be below n, goes; less than four steps on average.
+    fn at(&self, index: u64) -> u64 {
+        let half = (64 - (self.n - 1).leading_zeros()).div_ceil(2);
+        let mask = (1 << half) - 1;
+        let mut at = index;
+        loop {
+            let (mut left, mut right) = (at >> half, at & mask);
+            for round in 0..Self::ROUNDS {
+                (left, right) = (right, left ^ mix(self.key.wrapping_add(round) ^ mix(right)) & mask);
+            }
+            at = left << half | right;
+            if at < self.n {
+                return at;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn order_is_a_permutation(n in 1_u64..3000, key: u64) {
+            let mut seen: Vec<u64> = (0..n).map(|index| Permutation { n, key }.at(index)).collect();
+            seen.sort_unstable();
+            prop_assert!(seen.into_iter().eq(0..n));
+        }
+
+        #[test]
+        fn order_stays_inside_large_ranges(n in 1_u64..=1 << 62, key: u64, index: u64) {
+            let at = Permutation { n, key }.at(index % n);
+            prop_assert!(at < n);
+        }
+    }
+
+    #[test]
+    fn every_place_is_taken_evenly_over_keys() {
+        let mut counts = [[0_u32; 7]; 7];
+        for epoch in 0..7000 {
+            let order = Permutation { n: 7, key: hash(1, ORDER, epoch) };
+            for (index, row) in (0..).zip(&mut counts) {
+                row[order.at(index) as usize] += 1;
+            }
+        }
+        // The expectation is 1000, the standard deviation 29.
+        assert!(counts.as_flattened().iter().all(|&count| count.abs_diff(1000) < 180), "{counts:?}");
+    }
+}
