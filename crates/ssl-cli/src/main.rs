@@ -1,0 +1,2 @@
+//! The `ssl` program.
+fn main() {}

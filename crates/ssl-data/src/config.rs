@@ -1,0 +1,252 @@
+//! The `[data]` section of a run: which text, how it is cleaned, split into tokens and cut into windows.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What to read and how to prepare it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataConfig {
+    /// Files, folders (read whole, sorted by name) and globs; relative to the working directory.
+    pub paths: Vec<PathBuf>,
+    /// What the files hold.
+    #[serde(default)]
+    pub format: Format,
+    /// The JSONL field that holds the text.
+    #[serde(default = "default_field")]
+    pub field: String,
+    /// What counts as one document in plain text.
+    #[serde(default)]
+    pub document: Unit,
+    /// Which files of a folder are read, by the end of their names; `.gz` and `.zst` of each are read too.
+    #[serde(default = "default_extensions")]
+    pub extensions: Vec<String>,
+    /// The share of documents kept for validation, by a hash of each document's text; with a single document, its end.
+    #[serde(default = "default_validation")]
+    pub validation_fraction: f64,
+    /// Seeds the split and the order of windows.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is refused rather than read.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How text is cleaned.
+    #[serde(default)]
+    pub clean: CleanConfig,
+    /// How text becomes tokens.
+    pub tokenizer: TokenizerConfig,
+    /// How tokens become windows; their length is the model's context.
+    #[serde(default)]
+    pub windows: WindowConfig,
+}
+
+/// What an input file holds, under any compression.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// By the end of the name: `.jsonl` and `.ndjson` are JSONL, everything else is text.
+    #[default]
+    Auto,
+    /// Plain text.
+    Text,
+    /// Markdown, kept as written: its marks are part of what a model learns.
+    Markdown,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// What counts as one document in plain text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// The whole file.
+    #[default]
+    File,
+    /// A line.
+    Line,
+    /// Lines up to an empty one.
+    Block,
+}
+
+/// Bounds on what one input may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// A longer document is dropped and counted, without being held in memory.
+    pub document_bytes: u64,
+    /// A compressed file that unpacks to more than this many times its own size is refused.
+    pub expansion: u64,
+    /// More unreadable records than this end the run.
+    pub bad_records: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { document_bytes: 64 << 20, expansion: 1000, bad_records: 1000 }
+    }
+}
+
+/// What bytes that are not UTF-8 do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadUtf8 {
+    /// The document is dropped and counted, with file and offset.
+    #[default]
+    Drop,
+    /// Each broken sequence becomes U+FFFD and is counted.
+    Replace,
+    /// The run ends, with file and offset.
+    Fail,
+}
+
+/// How text is cleaned; a document that fails a bound is dropped and counted under its reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct CleanConfig {
+    /// What bytes that are not UTF-8 do.
+    pub bad_utf8: BadUtf8,
+    /// Shorter documents are dropped.
+    pub min_chars: u64,
+    /// Longer documents are dropped; absent keeps every length.
+    pub max_chars: Option<u64>,
+    /// A larger share of repeated lines (by characters) drops the document. Source: Rae et al. 2021 (Gopher), table A1.
+    pub max_repeated_lines: f64,
+    /// Whether equal documents are kept once.
+    pub dedup: bool,
+}
+
+impl Default for CleanConfig {
+    fn default() -> Self {
+        Self { bad_utf8: BadUtf8::default(), min_chars: 1, max_chars: None, max_repeated_lines: 1.0, dedup: true }
+    }
+}
+
+/// How text becomes tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum TokenizerConfig {
+    /// Byte-level byte-pair encoding. Source: Sennrich et al. 2016; Radford et al. 2019, section 2.2.
+    ByteBpe(VocabConfig),
+    /// `WordPiece`. Source: Schuster and Nakajima 2012; Devlin et al. 2019.
+    Wordpiece(VocabConfig),
+    /// Unigram language model. Source: Kudo 2018.
+    Unigram(VocabConfig),
+    /// One token a character.
+    Char {},
+    /// An existing `tokenizer.json`.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The size of a vocabulary to train.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct VocabConfig {
+    /// Ids, special tokens included.
+    pub vocab_tokens: u32,
+    /// Training reads a sample of at most this much text.
+    #[serde(default = "default_sample_bytes")]
+    pub sample_bytes: u64,
+}
+
+/// How the stream of tokens becomes windows of the model's context length.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum WindowConfig {
+    /// Documents one after another, separators between; attention crosses them. Source: Radford et al. 2019.
+    #[default]
+    Packed {},
+    /// As packed, but attention and positions stay inside each document.
+    Isolated {},
+    /// Each document cut into segments of its own; the last is padded.
+    Segments {},
+    /// Each document slid over; every target is counted once, with the context before it.
+    Slide {
+        /// How far each window moves on.
+        stride_tokens: u32,
+    },
+    /// Windows at random places of the stream, with replacement, as nanoGPT draws them.
+    Random {},
+}
+
+/// A fault of meaning in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The dotted path of the key, such as `data.limits.expansion`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Fault {
+    /// A fault at `path`.
+    #[must_use]
+    pub fn new(path: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), hint: hint.into() }
+    }
+}
+
+impl DataConfig {
+    /// Every fault of meaning, none where the section can be run. Paths begin with `data.`.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |fine: bool, path: &str, message: String, hint: &str| {
+            if !fine {
+                faults.push(Fault::new(&format!("data.{path}"), message, hint));
+            }
+        };
+        check(!self.paths.is_empty(), "paths", "there is nothing to read".into(), "name files, folders or globs");
+        check(!self.field.is_empty(), "field", "the field has no name".into(), "JSONL corpora commonly use \"text\"");
+        let fraction = self.validation_fraction;
+        check((0.0..1.0).contains(&fraction), "validation-fraction", format!("{fraction} is not a share below 1"), "0.05 keeps one document in twenty");
+        let repeated = self.clean.max_repeated_lines;
+        check((0.0..=1.0).contains(&repeated), "clean.max-repeated-lines", format!("{repeated} is not a share"), "1.0 keeps everything, 0.3 is common");
+        let max = self.clean.max_chars.unwrap_or(u64::MAX);
+        check(max >= self.clean.min_chars, "clean.max-chars", format!("{max} is less than min-chars"), "raise it, or leave it out");
+        check(self.limits.expansion > 0, "limits.expansion", "0 refuses every compressed file".into(), "1000 is the default");
+        check(self.limits.document_bytes > 0, "limits.document-bytes", "0 refuses every document".into(), "67108864 is the default");
+        if let TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) = &self.tokenizer {
+            let name = match self.tokenizer {
+                TokenizerConfig::ByteBpe(_) => "byte-bpe",
+                TokenizerConfig::Wordpiece(_) => "wordpiece",
+                _ => "unigram",
+            };
+            // 256 bytes and the separator are the least that byte-level pairs can stand on.
+            let least = if name == "byte-bpe" { 257 } else { 8 };
+            let tokens = vocab.vocab_tokens;
+            check(
+                (least..=1 << 20).contains(&tokens),
+                &format!("tokenizer.{name}.vocab-tokens"),
+                format!("{tokens} is outside {least}..=1048576"),
+                "4096 suits a few megabytes of text, 32768 a few gigabytes",
+            );
+            check(vocab.sample_bytes > 0, &format!("tokenizer.{name}.sample-bytes"), "there is nothing to train on".into(), "16777216 is the default");
+        }
+        if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
+            check(false, "windows.slide.stride-tokens", "a window that does not move never ends".into(), "half of the model's context is common");
+        }
+        faults
+    }
+}
+
+fn default_field() -> String {
+    "text".into()
+}
+
+fn default_extensions() -> Vec<String> {
+    ["txt", "md", "markdown", "jsonl", "ndjson"].map(String::from).to_vec()
+}
+
+const fn default_validation() -> f64 {
+    0.05
+}
+
+const fn default_sample_bytes() -> u64 {
+    16 << 20
+}

@@ -1,0 +1,129 @@
+//! What can go wrong between a raw file and a window; each variant is one situation with its place.
+
+use std::path::{Path, PathBuf};
+
+use crate::corpus::SplitName;
+use crate::document::Origin;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whose turn it is after an error; programs map it to an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The configuration asks for something that cannot be done.
+    Config,
+    /// An input or a stored artefact is not what it should be.
+    Input,
+    /// The disk, memory or a device refused.
+    Resource,
+    /// The caller asked to stop; what was finished is kept.
+    Interrupted,
+}
+
+/// A fault on the road from raw text to windows.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message above each variant is its documentation, and its fields are the message's")]
+pub enum Error {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{} matches no file", pattern.display())]
+    NoFiles { pattern: PathBuf },
+    #[error("{} is not a glob: {reason}", pattern.display())]
+    Glob { pattern: PathBuf, reason: String },
+    #[error("{}: not valid UTF-8 at byte {offset}", path.display())]
+    Utf8 { path: PathBuf, offset: u64 },
+    #[error("{}: damaged after {offset} unpacked bytes: {source}", path.display())]
+    Damaged { path: PathBuf, offset: u64, source: std::io::Error },
+    #[error("{}: unpacks to more than {limit} times its size", path.display())]
+    Expansion { path: PathBuf, limit: u64 },
+    #[error("{origin}: not a JSON object: {reason}")]
+    Json { origin: Origin, reason: String },
+    #[error("{origin}: no text in field {field:?}")]
+    Field { origin: Origin, field: String },
+    #[error("{records} unreadable records, more than the limit of {limit}; the first: {first}")]
+    BadRecords { records: u64, limit: u64, first: String },
+    #[error("no document was left to train on: {read} read, {dropped}")]
+    NothingLeft { read: u64, dropped: String },
+    #[error("{}: changed between two readings", path.display())]
+    Changed { path: PathBuf },
+    #[error("{}: {reason}", path.display())]
+    Tokenizer { path: PathBuf, reason: String },
+    #[error("the tokenizer could not be trained: {reason}")]
+    TrainTokenizer { reason: String },
+    #[error("{text:?} could not be encoded: {reason}")]
+    Encode { text: String, reason: String },
+    #[error("{} is not a manifest: {source}", path.display())]
+    Manifest { path: PathBuf, source: serde_json::Error },
+    #[error("{} is of version {found}, this program reads version {expect}", path.display())]
+    ManifestVersion { path: PathBuf, found: u32, expect: u32 },
+    #[error("shard {}: {reason}", path.display())]
+    Shard { path: PathBuf, reason: String },
+    #[error("shard {}: block {block} {}", path.display(), if source.is_some() { "cannot be read" } else { "does not match its checksum" })]
+    ShardBlock { path: PathBuf, block: u64, source: Option<std::io::Error> },
+    #[error("a vocabulary of {vocab_size} ids is larger than {bytes}-byte tokens hold")]
+    TokenWidth { vocab_size: u32, bytes: u8 },
+    #[error("token id {id} lies outside a vocabulary of {vocab_size}")]
+    TokenId { id: u32, vocab_size: u32 },
+    #[error("document {document} holds the separator, id {id}")]
+    SeparatorInText { id: u32, document: u64 },
+    #[error("{len} tokens from {at} leave a run of {tokens}")]
+    TokenRange { at: u64, len: usize, tokens: u64 },
+    #[error("the {split} split in {} has {found} {what} where its manifest says {expect}", dir.display())]
+    SplitCounts { dir: PathBuf, split: SplitName, what: &'static str, expect: u64, found: u64 },
+    #[error("the {split} split is empty")]
+    EmptySplit { split: SplitName },
+    #[error("windows of {length} tokens cannot move on by {stride}")]
+    WindowStride { stride: usize, length: usize },
+    #[error("window {index} of {windows} does not exist")]
+    WindowIndex { index: u64, windows: u64 },
+    #[error("stopped while preparing: {stage}")]
+    Interrupted { stage: &'static str },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    /// Whose turn it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::Input,
+            Self::Io { .. } => ErrorKind::Resource,
+            Self::NoFiles { .. } | Self::Glob { .. } | Self::EmptySplit { .. } | Self::WindowStride { .. } => ErrorKind::Config,
+            Self::TrainTokenizer { .. } => ErrorKind::Config,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// What to do next, where there is something to say.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk and run again",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => "check who may read and write there",
+            Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
+            Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
+            Self::Damaged { .. } => "fetch the file again, or leave it out",
+            Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
+            Self::Json { .. } => "each line must be one JSON object; see data.format",
+            Self::Field { .. } => "name the field that holds the text in data.field",
+            Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
+            Self::NothingLeft { .. } => "loosen data.clean, or read more",
+            Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",
+            Self::Shard { .. } | Self::ShardBlock { .. } | Self::Manifest { .. } | Self::ManifestVersion { .. } => {
+                "the stored corpus cannot be trusted; remove the folder and prepare again"
+            }
+            Self::Tokenizer { .. } => "it must be a tokenizer.json as the Hugging Face tokenizers library saves it",
+            Self::TrainTokenizer { .. } => "give more text, or ask for fewer tokens",
+            Self::EmptySplit { .. } => "give more documents, or change data.validation-fraction",
+            Self::WindowStride { .. } => "the stride must be at least 1 and at most the model's context",
+            Self::Interrupted { .. } => "run the same command again to go on",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}
