@@ -153,11 +153,10 @@ pub struct VocabConfig {
 }
 
 /// How the stream of tokens becomes windows of the model's context length.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum WindowConfig {
     /// Documents one after another, separators between; attention crosses them. Source: Radford et al. 2019.
-    #[default]
     Packed {},
     /// As packed, but attention and positions stay inside each document.
     Isolated {},
@@ -170,6 +169,12 @@ pub enum WindowConfig {
     },
     /// Windows at random places of the stream, with replacement, as nanoGPT draws them.
     Random {},
+}
+
+impl Default for WindowConfig {
+    fn default() -> Self {
+        Self::Packed {}
+    }
 }
 
 /// A fault of meaning in a configuration.

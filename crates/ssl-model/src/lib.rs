@@ -1,1 +1,27 @@
-//! Under construction.
+//! Language models for self-supervised learning: one paper a file, in Hugging Face names.
+//!
+//! ```
+//! use ssl_model::config::{GptConfig, ModelConfig};
+//! use ssl_model::params::{Params, Precision};
+//! use tch::Device;
+//!
+//! let config = ModelConfig::Gpt(GptConfig { layers: 2, heads: 2, width: 32, context_tokens: 16, ..GptConfig::default() });
+//! let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(0));
+//! let model = config.build(65, &mut params);
+//! let tokens = tch::Tensor::from_slice(&[1_i64, 2, 3]).unsqueeze(0);
+//! let logits = tch::no_grad(|| model.next(&tokens, &mut model.cache()));
+//! assert_eq!(logits.size(), [1, 65]);
+//! ```
+
+pub mod config;
+pub mod error;
+pub mod gpt;
+pub mod init;
+pub mod layer;
+pub mod llama;
+pub mod model;
+pub mod params;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use model::{Cache, Loss, Model, Pass};

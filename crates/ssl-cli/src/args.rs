@@ -1,0 +1,255 @@
+//! The command line of `ssl`: verbs and flags, as `ssl --help` shows them.
+//!
+//! Clap itself ends the program on a usage error, with exit code 2.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// Self-supervised learning: from raw text to a trained, measured language model.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "ssl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Example: ssl train fixtures/runs/gpt-nano.toml\n\n\
+    Exit codes: 0 done, 1 other failure, 2 usage or configuration, 3 invalid input,\n\
+    4 disk, memory or device, 5 diverged, 75 stopped by a signal: the same command goes on.")]
+pub(crate) struct Cli {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The verb.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Common {
+    /// Print exactly one JSON document on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    pub(crate) device: Device,
+    /// Threads to compute with [default: one a core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// A GPU where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// One GPU, by number.
+    Cuda(usize),
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    match text {
+        "auto" => Ok(Device::Auto),
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => Ok(Device::Cuda(0)),
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|number| number.parse().ok())
+            .map(Device::Cuda)
+            .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub(crate) enum Verb {
+    /// Turn raw inputs into a corpus: clean, deduplicate, train the tokenizer, write shards
+    #[command(after_help = "Finished stages are recognised and skipped.\n\nExample: ssl prepare run.toml --out runs/first")]
+    Prepare(RunArgs),
+    /// Pretrain a model, preparing the corpus first if needed
+    #[command(after_help = "Example: ssl train run.toml --set train.steps=2000 --out runs/first")]
+    Train(TrainArgs),
+    /// Score a checkpoint, with error bars
+    #[command(after_help = "Example: ssl eval runs/first bits-per-byte --data held-out.txt")]
+    Eval(EvalArgs),
+    /// Write text with a checkpoint, token by token
+    #[command(after_help = "Example: ssl generate runs/first --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95")]
+    Generate(GenerateArgs),
+    /// Write the logits of one input as safetensors, in fp32, to compare with another program
+    #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
+    Forward(ForwardArgs),
+    /// Write a checkpoint as a Hugging Face model folder
+    #[command(after_help = "Example: ssl export runs/first --out first-hf")]
+    Export(ConvertArgs),
+    /// Read a Hugging Face model folder into a checkpoint
+    #[command(after_help = "Example: ssl import gpt2 --out checkpoints/gpt2")]
+    Import(ConvertArgs),
+    /// Say what a file or folder is: shard, corpus, tokenizer, checkpoint or run
+    #[command(after_help = "Example: ssl inspect runs/first/checkpoints/2000")]
+    Inspect {
+        /// Any artefact of this program
+        path: PathBuf,
+    },
+    /// Time training steps on made-up tokens
+    #[command(after_help = "Example: ssl bench run.toml --steps 20 --json")]
+    Bench(BenchArgs),
+    /// Check a run file and print it in full, defaults included
+    #[command(after_help = "Example: ssl check run.toml --set model.gpt.layers=12")]
+    Check(RunFile),
+}
+
+/// A run file and what to change in it.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct RunFile {
+    /// The run, a TOML file
+    #[arg(value_name = "RUN.toml")]
+    pub(crate) file: PathBuf,
+    /// Change one key of the run, such as train.steps=2000; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// `ssl prepare`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct RunArgs {
+    /// The run.
+    #[command(flatten)]
+    pub(crate) run: RunFile,
+    /// The run folder to write [default: runs/ and the run file's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `ssl train`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct TrainArgs {
+    /// The run.
+    #[command(flatten)]
+    pub(crate) run: RunFile,
+    /// Whether to go on from the newest checkpoint in the run folder
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Resume::Auto)]
+    pub(crate) resume: Resume,
+    /// The run folder to write [default: runs/ and the run file's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Resume even though the run file has changed since
+    #[arg(long)]
+    pub(crate) allow_config_change: bool,
+}
+
+/// Whether to go on from a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Resume {
+    /// If there is one
+    Auto,
+    /// Never: the run folder must be empty or new
+    Never,
+    /// Fail if there is none
+    Must,
+}
+
+/// `ssl eval`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct EvalArgs {
+    /// A run folder, a checkpoint folder, or a Hugging Face model folder
+    pub(crate) checkpoint: PathBuf,
+    /// What to score, such as bits-per-byte
+    #[arg(required = true, value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Text to score on [default: the validation split that the model was trained beside]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// `ssl generate`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct GenerateArgs {
+    /// A run folder, a checkpoint folder, or a Hugging Face model folder
+    pub(crate) checkpoint: PathBuf,
+    /// How the text begins; - reads it from stdin
+    #[arg(long, value_name = "TEXT|-", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    pub(crate) prompt: String,
+    /// Stop after this many tokens
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) max_tokens: u32,
+    /// Below 1 is more cautious, 0 always takes the likeliest token
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = temperature)]
+    pub(crate) temperature: f64,
+    /// Draw among the N likeliest tokens only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top_k: Option<u32>,
+    /// Draw among the likeliest tokens that together have this probability (nucleus sampling)
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub(crate) top_p: Option<f64>,
+    /// The same seed draws the same text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "not a number".to_owned())
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    number(text).and_then(|t| if t.is_finite() && t >= 0.0 { Ok(t) } else { Err("expected 0 or more".into()) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text).and_then(|p| if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected more than 0 and at most 1".into()) })
+}
+
+/// `ssl forward`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(group = ArgGroup::new("input").required(true).args(["ids", "text"]))]
+pub(crate) struct ForwardArgs {
+    /// A run folder, a checkpoint folder, or a Hugging Face model folder
+    pub(crate) checkpoint: PathBuf,
+    /// The input as token ids
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub(crate) ids: Vec<u32>,
+    /// The input as text
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// The file to write: logits, hidden and loss
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) out: PathBuf,
+}
+
+/// `ssl export` and `ssl import`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct ConvertArgs {
+    /// What to read
+    pub(crate) from: PathBuf,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// `ssl bench`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct BenchArgs {
+    /// The run.
+    #[command(flatten)]
+    pub(crate) run: RunFile,
+    /// Steps to time, after a few to warm up
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: u64,
+    /// The number format of the matrix products [default: the run's]
+    #[arg(long, value_enum, value_name = "DTYPE")]
+    pub(crate) dtype: Option<Dtype>,
+}
+
+/// A number format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    /// 32-bit floating point
+    F32,
+    /// bfloat16, with 32-bit master weights
+    Bf16,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! GPT-2: a decoder with learned positions and normalisation before each branch.
+//!
+//! ```text
+//! h0 = E[x] + P[0..t]
+//! h  = h + Attention(LayerNorm(h))        for each layer
+//! h  = h + W2 gelu(W1 LayerNorm(h))
+//! p(x_{t+1}) = softmax(E LayerNorm(h))
+//! ```
+//!
+//! Source: Radford, Wu, Child, Luan, Amodei and Sutskever 2019, "Language models are unsupervised multitask learners",
+//! section 2.3; the block is that of Radford et al. 2018.
+//!
+//! Differs: dropout is one rate for embeddings, attention and branches, as in the released model; biases can be left out.
+//!
+//! Axes: b rows, t positions, n = b t, d width, h heads, e features of a head, v vocabulary.
+
+use ssl_data::batch::{Batch, Rows};
+use tch::{Kind, Tensor};
+
+use crate::config::{Activation, GptConfig};
+use crate::init::Role;
+use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_loss};
+use crate::model::{Cache, Loss, Model, Pass};
+use crate::params::Params;
+
+/// The model.
+#[derive(Debug)]
+pub struct Gpt {
+    config: GptConfig,
+    vocab: i64,
+    tokens_vd: Tensor,
+    positions_td: Tensor,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+/// One layer: attention, then feed-forward, each added to the stream.
+#[derive(Debug)]
+struct Block {
+    norm1: LayerNorm,
+    qkv: Conv1d,
+    merge: Conv1d,
+    norm2: LayerNorm,
+    up: Conv1d,
+    down: Conv1d,
+    attention: Attention,
+    activation: Activation,
+    dropout: f64,
+}
+
+impl Gpt {
+    /// A model over `vocab` ids, its weights added to `params` under Hugging Face's names.
+    pub fn new(config: &GptConfig, vocab: u32, params: &mut Params) -> Self {
+        let (d, vocab) = (config.width as i64, i64::from(vocab));
+        let table = config.init.of(Role::Embedding);
+        Self {
+            tokens_vd: params.add("transformer.wte.weight", &[vocab, d], table),
+            positions_td: params.add("transformer.wpe.weight", &[config.context_tokens as i64, d], table),
+            blocks: (0..config.layers).map(|i| Block::new(config, &format!("transformer.h.{i}"), params)).collect(),
+            norm: LayerNorm::new(params, "transformer.ln_f", d, config.bias, config.norm_eps),
+            config: config.clone(),
+            vocab,
+        }
+    }
+
+    /// The stream after the last normalisation, `[b, t, d]`; `positions_td` already embedded.
+    fn hidden(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
+        let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
+        for (i, block) in self.blocks.iter().enumerate() {
+            h = block.forward(&h, mask, pass, cache.as_deref_mut().map(|cache| (cache, i)));
+        }
+        self.norm.forward(&h)
+    }
+
+    fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
+        let t = rows.inputs.size().last().copied().unwrap_or(0);
+        // One slice serves all rows, and its gradient is one sum, unless positions restart at documents.
+        let positions = match rows.documents {
+            None => self.positions_td.narrow(0, 0, t),
+            Some(_) => embedding(&self.positions_td, &rows.positions),
+        };
+        self.hidden(&rows.inputs, &positions, &Mask::of(rows), pass, None)
+    }
+}
+
+impl Block {
+    fn new(config: &GptConfig, name: &str, params: &mut Params) -> Self {
+        let (d, up, layers) = (config.width as i64, config.feed_forward() as i64, config.layers as i64);
+        let GptConfig { init, bias, norm_eps, .. } = *config;
+        Self {
+            norm1: LayerNorm::new(params, &format!("{name}.ln_1"), d, bias, norm_eps),
+            qkv: Conv1d::new(params, &format!("{name}.attn.c_attn"), init, Role::Matrix { inputs: d, outputs: 3 * d }, bias),
+            merge: Conv1d::new(params, &format!("{name}.attn.c_proj"), init, Role::Residual { inputs: d, outputs: d, layers }, bias),
+            norm2: LayerNorm::new(params, &format!("{name}.ln_2"), d, bias, norm_eps),
+            up: Conv1d::new(params, &format!("{name}.mlp.c_fc"), init, Role::Matrix { inputs: d, outputs: up }, bias),
+            down: Conv1d::new(params, &format!("{name}.mlp.c_proj"), init, Role::Residual { inputs: up, outputs: d, layers }, bias),
+            attention: Attention { heads: config.heads as i64, kv_heads: config.heads as i64 },
+            activation: config.activation,
+            dropout: config.dropout,
+        }
+    }
+
+    fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass, cache: Option<(&mut Cache, usize)>) -> Tensor {
+        let (b, t, d) = h_btd.size3().unwrap_or_default();
+        let rows = |x: &Tensor| x.reshape([b * t, -1]);
+        let qkv = self.qkv.forward(&rows(&self.norm1.forward(h_btd))).view([b, t, 3 * d]);
+        let parts: Vec<Tensor> = qkv.split(d, -1).iter().map(|x| Attention::split(x, self.attention.heads)).collect();
+        let (q, mut k, mut v) = (&parts[0], parts[1].shallow_clone(), parts[2].shallow_clone());
+        if let Some((cache, layer)) = cache {
+            (k, v) = cache.extend(layer, k, v);
+        }
+        let attended = self.attention.forward(q, &k, &v, mask, rate(self.dropout, pass));
+        let h = h_btd + dropped(&self.merge.forward(&rows(&attended)).view([b, t, d]), self.dropout, pass);
+        let up = self.up.forward(&rows(&self.norm2.forward(&h))).gelu(self.activation.approximate());
+        &h + dropped(&self.down.forward(&up).view([b, t, d]), self.dropout, pass)
+    }
+}
+
+impl Model for Gpt {
+    fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
+        let Batch::Rows(rows) = batch;
+        token_loss(&self.read(rows, pass), &self.tokens_vd, rows)
+    }
+
+    fn logits(&self, rows: &Rows<Tensor>) -> Tensor {
+        self.read(rows, Pass::Eval).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        let (_, s) = tokens_bs.size2().unwrap_or_default();
+        let positions = self.positions_td.narrow(0, cache.tokens, s);
+        // Several tokens at once are only read into an empty cache, where causal means causal.
+        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
+        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
+        cache.tokens += s;
+        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::new(self.blocks.len())
+    }
+
+    fn flops(&self, length: u64) -> u64 {
+        let (layers, d) = (self.config.layers as u64, self.config.width as u64);
+        let matrices = layers * (4 * d * d + 2 * d * self.config.feed_forward() as u64) + d * self.vocab as u64;
+        6 * matrices + 12 * layers * d * length
+    }
+
+    fn context(&self) -> usize {
+        self.config.context_tokens as usize
+    }
+}
+
+fn rate(dropout: f64, pass: Pass) -> f64 {
+    if pass == Pass::Train { dropout } else { 0.0 }
+}
+
+fn dropped(x: &Tensor, dropout: f64, pass: Pass) -> Tensor {
+    if rate(dropout, pass) > 0.0 { x.dropout(dropout, true) } else { x.shallow_clone() }
+}

@@ -1,0 +1,149 @@
+//! Initial weights, by the names the field gives them.
+//!
+//! | `init =` | matrices | matrices that end a residual branch | embeddings |
+//! |---|---|---|---|
+//! | `gpt2` | N(0, 0.02²) | N(0, 0.02² / 2L) | N(0, 0.02²) |
+//! | `truncated-normal` | N(0, 0.02²) cut at 2 sd | the same | the same |
+//! | `xavier` | U(±√(6 / (in + out))) | the same | N(0, 0.02²) |
+//! | `he` | N(0, 2 / in) | the same | N(0, 0.02²) |
+//!
+//! Source: Radford et al. 2019, section 2.3 (residual scaling, L layers with two branches each); Devlin et al. 2019,
+//! appendix A.2; Glorot and Bengio 2010, equation 16; He et al. 2015, section 2.2.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// The scheme a run names; the table above says what it does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Normal, with residual branches scaled down by the depth.
+    #[default]
+    Gpt2,
+    /// Normal, cut at two standard deviations.
+    TruncatedNormal,
+    /// Glorot's uniform.
+    Xavier,
+    /// He's normal.
+    He,
+}
+
+/// What a weight does, on which its initial spread depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A table of vectors.
+    Embedding,
+    /// A linear map between `inputs` and `outputs` features.
+    Matrix {
+        /// Features in.
+        inputs: i64,
+        /// Features out.
+        outputs: i64,
+    },
+    /// A linear map whose result is added to the residual stream of a model of `layers` layers.
+    Residual {
+        /// Features in.
+        inputs: i64,
+        /// Features out.
+        outputs: i64,
+        /// Layers of the model.
+        layers: i64,
+    },
+}
+
+/// How one tensor begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+    /// Normal with this standard deviation.
+    Normal(f64),
+    /// Normal with this standard deviation before the cut at twice it.
+    TruncatedNormal(f64),
+    /// Uniform between minus and plus this.
+    Uniform(f64),
+}
+
+/// The standard deviation of GPT-2 and BERT.
+const STD: f64 = 0.02;
+
+impl Scheme {
+    /// The start of a weight in this scheme.
+    #[must_use]
+    pub fn of(self, role: Role) -> Init {
+        match (self, role) {
+            (Self::Gpt2, Role::Residual { layers, .. }) => Init::Normal(STD / (2.0 * layers as f64).sqrt()),
+            (Self::TruncatedNormal, _) => Init::TruncatedNormal(STD),
+            (Self::Xavier, Role::Matrix { inputs, outputs } | Role::Residual { inputs, outputs, .. }) => {
+                Init::Uniform((6.0 / (inputs + outputs) as f64).sqrt())
+            }
+            (Self::He, Role::Matrix { inputs, .. } | Role::Residual { inputs, .. }) => Init::Normal((2.0 / inputs as f64).sqrt()),
+            (Self::Gpt2 | Self::Xavier | Self::He, _) => Init::Normal(STD),
+        }
+    }
+}
+
+impl Init {
+    /// Fills `tensor` with draws that depend on `seed` alone.
+    pub fn fill(self, tensor: &mut Tensor, seed: u64) {
+        tch::manual_seed(seed as i64);
+        let _ = match self {
+            Self::Zeros => tensor.zero_(),
+            Self::Ones => tensor.fill_(1.0),
+            Self::Normal(std) => tensor.normal_(0.0, std),
+            Self::Uniform(bound) => tensor.uniform_(-bound, bound),
+            Self::TruncatedNormal(std) => {
+                // The inverse of the distribution function on the share between -2 and 2 standard deviations.
+                let share = libm_erf(std::f64::consts::SQRT_2);
+                tensor.uniform_(-share, share).erfinv_().g_mul_scalar_(std * std::f64::consts::SQRT_2)
+            }
+        };
+    }
+}
+
+/// The error function at one point, by libtorch.
+fn libm_erf(x: f64) -> f64 {
+    Tensor::from(x).erf().double_value(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    fn drawn(init: Init, seed: u64) -> Tensor {
+        let mut tensor = Tensor::zeros([400, 300], (Kind::Float, Device::Cpu));
+        init.fill(&mut tensor, seed);
+        tensor
+    }
+
+    /// Mean, standard deviation and largest magnitude, against theory at 120 000 draws.
+    fn check(init: Init, std: f64, largest: f64) {
+        let x = drawn(init, 7);
+        assert!(x.mean(Kind::Double).double_value(&[]).abs() < 5.0 * std / 346.0, "{init:?}");
+        assert!((x.std(true).double_value(&[]) / std - 1.0).abs() < 0.012, "{init:?}");
+        assert!(x.abs().max().double_value(&[]) <= largest * (1.0 + 1e-6), "{init:?}");
+    }
+
+    #[test]
+    fn spreads_are_those_of_the_papers() {
+        let matrix = Role::Matrix { inputs: 300, outputs: 400 };
+        let residual = Role::Residual { inputs: 300, outputs: 400, layers: 8 };
+        check(Scheme::Gpt2.of(matrix), 0.02, 1.0);
+        check(Scheme::Gpt2.of(residual), 0.02 / 4.0, 1.0);
+        let bound = (6.0_f64 / 700.0).sqrt();
+        check(Scheme::Xavier.of(matrix), bound / 3.0_f64.sqrt(), bound);
+        check(Scheme::He.of(matrix), (2.0_f64 / 300.0).sqrt(), 1.0);
+        // The variance of a normal cut at 2 sd is 1 - 4 phi(2) / (2 Phi(2) - 1) of the whole one's: 0.7737.
+        check(Scheme::TruncatedNormal.of(matrix), 0.02 * 0.773_741_f64.sqrt(), 0.04);
+    }
+
+    #[test]
+    fn draws_depend_on_the_seed_alone() {
+        let init = Init::Normal(1.0);
+        assert_eq!(drawn(init, 1), drawn(init, 1));
+        assert_ne!(drawn(init, 1), drawn(init, 2));
+    }
+}

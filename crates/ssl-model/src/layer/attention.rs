@@ -1,0 +1,75 @@
+//! Scaled dot-product attention, and who may look at whom.
+//!
+//! `softmax(q kᵀ / sqrt(e) + mask) v`. Source: Vaswani et al. 2017, equation 1.
+
+use ssl_data::batch::{Attend, Rows};
+use tch::{Kind, Tensor};
+
+/// Which keys each query may see, made once a batch and shared by all layers.
+#[derive(Debug)]
+pub enum Mask {
+    /// Those at or before it.
+    Causal,
+    /// All.
+    All,
+    /// Where `[b, 1, t, t]` is true.
+    Some(Tensor),
+}
+
+impl Mask {
+    /// The mask of a batch: causal or not, and inside documents where the batch names them.
+    #[must_use]
+    pub fn of(rows: &Rows<Tensor>) -> Self {
+        match (&rows.documents, rows.attend) {
+            (None, Attend::Causal) => Self::Causal,
+            (None, Attend::Both) => Self::All,
+            (Some(documents), attend) => {
+                let same = documents.unsqueeze(2).eq_tensor(&documents.unsqueeze(1));
+                let same = if attend == Attend::Causal { same.tril(0) } else { same };
+                Self::Some(same.unsqueeze(1))
+            }
+        }
+    }
+}
+
+/// Attention over heads.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention {
+    /// Heads of the queries.
+    pub heads: i64,
+    /// Heads of keys and values; each serves `heads / kv_heads` of the queries. Source: Ainslie et al. 2023.
+    pub kv_heads: i64,
+}
+
+impl Attention {
+    /// `[b, t, heads * e]` to `[b, heads, t, e]`, without a copy.
+    #[must_use]
+    pub fn split(x_btd: &Tensor, heads: i64) -> Tensor {
+        let (b, t, _) = x_btd.size3().unwrap_or_default();
+        x_btd.view([b, t, heads, -1]).transpose(1, 2)
+    }
+
+    /// `q_bhte`, `k_bgse`, `v_bgse` to `[b, t, heads * e]`; attention weights are dropped with probability `dropout`.
+    #[must_use]
+    pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
+        let (b, h, t, e) = q_bhte.size4().unwrap_or_default();
+        let repeat = |x: &Tensor| match self.heads / self.kv_heads {
+            1 => x.shallow_clone(),
+            times => x.repeat_interleave_self_int(times, 1, None::<i64>),
+        };
+        let (k, v) = (repeat(k_bgse), repeat(v_bgse));
+        let (given, causal) = match mask {
+            Mask::Causal => (None, t > 1),
+            Mask::All => (None, false),
+            Mask::Some(mask) => (Some(mask), false),
+        };
+        // Additive in the type of the queries: the fused kernel takes no boolean mask.
+        let given = given.map(|mask| {
+            let zero = Tensor::zeros_like(&mask.to_kind(q_bhte.kind()));
+            zero.masked_fill(&mask.logical_not(), f64::NEG_INFINITY)
+        });
+        let out = Tensor::scaled_dot_product_attention(q_bhte, &k, &v, given, dropout, causal, None::<f64>, false);
+        debug_assert_eq!(out.kind() == Kind::Float, q_bhte.kind() == Kind::Float);
+        out.transpose(1, 2).reshape([b, t, h * e])
+    }
+}

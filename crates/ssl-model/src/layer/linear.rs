@@ -1,0 +1,65 @@
+//! Linear maps in the two layouts that published models use, and the look-up of embeddings.
+
+use tch::Tensor;
+
+use crate::init::{Init, Role, Scheme};
+use crate::params::Params;
+
+/// `y = x Wᵀ + b`, the weight stored `[out, in]`.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+}
+
+impl Linear {
+    /// A map without bias, as in Llama.
+    pub fn new(params: &mut Params, name: &str, init: Scheme, role: Role) -> Self {
+        let (inputs, outputs) = features(role);
+        Self { weight: params.add(format!("{name}.weight"), &[outputs, inputs], init.of(role)) }
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, None::<&Tensor>)
+    }
+}
+
+/// `y = x W + b`, the weight stored `[in, out]` as GPT-2 does.
+#[derive(Debug)]
+pub struct Conv1d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Conv1d {
+    /// A map, with a bias where `bias` says so.
+    pub fn new(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
+        let (inputs, outputs) = features(role);
+        let weight = params.add(format!("{name}.weight"), &[inputs, outputs], init.of(role));
+        let bias = bias.then(|| params.add(format!("{name}.bias"), &[outputs], Init::Zeros));
+        Self { weight, bias }
+    }
+
+    /// `[n, in]` to `[n, out]`.
+    #[must_use]
+    pub fn forward(&self, x_nd: &Tensor) -> Tensor {
+        match &self.bias {
+            Some(bias) => bias.addmm(x_nd, &self.weight),
+            None => x_nd.mm(&self.weight),
+        }
+    }
+}
+
+fn features(role: Role) -> (i64, i64) {
+    match role {
+        Role::Matrix { inputs, outputs } | Role::Residual { inputs, outputs, .. } => (inputs, outputs),
+        Role::Embedding => unreachable!("a table is no linear map"),
+    }
+}
+
+/// Rows of a table by id, `[..]` to `[.., d]`.
+#[must_use]
+pub fn embedding(table_vd: &Tensor, ids: &Tensor) -> Tensor {
+    Tensor::embedding(table_vd, ids, -1, false, false)
+}

@@ -1,0 +1,159 @@
+//! Llama: a decoder with rotary positions, root-mean-square norms, a gated feed-forward and grouped heads, without biases.
+//!
+//! ```text
+//! h0 = E[x]
+//! h  = h + Attention(turn(RMSNorm(h)))                    for each layer
+//! h  = h + W3 (silu(W1 RMSNorm(h)) * W2 RMSNorm(h))
+//! p(x_{t+1}) = softmax(O RMSNorm(h))
+//! ```
+//!
+//! Source: Touvron et al. 2023, "LLaMA: open and efficient foundation language models", section 2.2; grouped heads:
+//! Touvron et al. 2023, "Llama 2", section 2.2; the gate: Shazeer 2020, equation 6.
+//!
+//! Axes: b rows, t positions, d width, g heads of keys and values, v vocabulary.
+
+use ssl_data::batch::{Batch, Rows};
+use tch::{Kind, Tensor};
+
+use crate::config::LlamaConfig;
+use crate::init::Role;
+use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_loss};
+use crate::model::{Cache, Loss, Model, Pass};
+use crate::params::Params;
+
+/// The model.
+#[derive(Debug)]
+pub struct Llama {
+    config: LlamaConfig,
+    vocab: i64,
+    tokens_vd: Tensor,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    head_vd: Tensor,
+    rotary: Rotary,
+}
+
+/// One layer: attention, then feed-forward, each added to the stream.
+#[derive(Debug)]
+struct Block {
+    norm1: RmsNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    merge: Linear,
+    norm2: RmsNorm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    attention: Attention,
+}
+
+impl Llama {
+    /// A model over `vocab` ids, its weights added to `params` under Hugging Face's names.
+    pub fn new(config: &LlamaConfig, vocab: u32, params: &mut Params) -> Self {
+        let (d, vocab) = (config.width as i64, i64::from(vocab));
+        let tokens_vd = params.add("model.embed_tokens.weight", &[vocab, d], config.init.of(Role::Embedding));
+        let blocks = (0..config.layers).map(|i| Block::new(config, &format!("model.layers.{i}"), params)).collect();
+        let norm = RmsNorm::new(params, "model.norm", d, config.norm_eps);
+        let head_vd = match config.tied {
+            true => tokens_vd.shallow_clone(),
+            false => params.add("lm_head.weight", &[vocab, d], config.init.of(Role::Matrix { inputs: d, outputs: vocab })),
+        };
+        let (e, context) = (d / config.heads as i64, config.context_tokens as i64);
+        let rotary = Rotary::new(e, context, config.rope_base, params.precision().kind(), params.device());
+        Self { config: config.clone(), vocab, tokens_vd, blocks, norm, head_vd, rotary }
+    }
+
+    /// The stream after the last normalisation, `[b, t, d]`.
+    fn hidden(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
+        let turn = self.rotary.at(positions_bt);
+        let mut h = embedding(&self.tokens_vd, ids_bt);
+        for (i, block) in self.blocks.iter().enumerate() {
+            h = block.forward(&h, &turn, mask, cache.as_deref_mut().map(|cache| (cache, i)));
+        }
+        self.norm.forward(&h)
+    }
+
+    fn read(&self, rows: &Rows<Tensor>) -> Tensor {
+        // Without documents every row counts from 0, so one row of angles serves all.
+        let positions = if rows.documents.is_some() { rows.positions.shallow_clone() } else { rows.positions.narrow(0, 0, 1) };
+        self.hidden(&rows.inputs, &positions, &Mask::of(rows), None)
+    }
+}
+
+impl Block {
+    fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
+        let (d, up, layers) = (config.width as i64, config.feed_forward_width as i64, config.layers as i64);
+        let narrow = d / config.heads as i64 * config.kv_heads as i64;
+        let mut linear = |part: &str, role| Linear::new(params, &format!("{name}.{part}"), config.init, role);
+        let q = linear("self_attn.q_proj", Role::Matrix { inputs: d, outputs: d });
+        let k = linear("self_attn.k_proj", Role::Matrix { inputs: d, outputs: narrow });
+        let v = linear("self_attn.v_proj", Role::Matrix { inputs: d, outputs: narrow });
+        let merge = linear("self_attn.o_proj", Role::Residual { inputs: d, outputs: d, layers });
+        let gate = linear("mlp.gate_proj", Role::Matrix { inputs: d, outputs: up });
+        let raise = linear("mlp.up_proj", Role::Matrix { inputs: d, outputs: up });
+        let down = linear("mlp.down_proj", Role::Residual { inputs: up, outputs: d, layers });
+        Self {
+            norm1: RmsNorm::new(params, &format!("{name}.input_layernorm"), d, config.norm_eps),
+            norm2: RmsNorm::new(params, &format!("{name}.post_attention_layernorm"), d, config.norm_eps),
+            attention: Attention { heads: config.heads as i64, kv_heads: config.kv_heads as i64 },
+            q,
+            k,
+            v,
+            merge,
+            gate,
+            up: raise,
+            down,
+        }
+    }
+
+    fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
+        let x = self.norm1.forward(h);
+        let Attention { heads, kv_heads } = self.attention;
+        let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
+        let mut k = Rotary::turn(&Attention::split(&self.k.forward(&x), kv_heads), turn);
+        let mut v = Attention::split(&self.v.forward(&x), kv_heads);
+        if let Some((cache, layer)) = cache {
+            (k, v) = cache.extend(layer, k, v);
+        }
+        let h = h + self.merge.forward(&self.attention.forward(&q, &k, &v, mask, 0.0));
+        let x = self.norm2.forward(&h);
+        &h + self.down.forward(&(self.gate.forward(&x).silu() * self.up.forward(&x)))
+    }
+}
+
+impl Model for Llama {
+    fn loss(&self, batch: &Batch<Tensor>, _pass: Pass) -> Loss {
+        let Batch::Rows(rows) = batch;
+        token_loss(&self.read(rows), &self.head_vd, rows)
+    }
+
+    fn logits(&self, rows: &Rows<Tensor>) -> Tensor {
+        self.read(rows).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        let (_, s) = tokens_bs.size2().unwrap_or_default();
+        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
+        let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
+        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Some(cache));
+        cache.tokens += s;
+        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::new(self.blocks.len())
+    }
+
+    fn flops(&self, length: u64) -> u64 {
+        let c = &self.config;
+        let (layers, d, up) = (c.layers as u64, c.width as u64, c.feed_forward_width as u64);
+        let narrow = d / u64::from(c.heads) * u64::from(c.kv_heads);
+        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * self.vocab as u64;
+        6 * matrices + 12 * layers * d * length
+    }
+
+    fn context(&self) -> usize {
+        self.config.context_tokens as usize
+    }
+}

@@ -1,0 +1,122 @@
+//! The weights of a model, by name: the fp32 masters that are trained and stored, and the leaves that the model reads.
+
+use serde::{Deserialize, Serialize};
+use ssl_data::rng;
+use tch::{Device, Kind, Tensor};
+
+use crate::init::Init;
+
+/// The type that a model computes in. Masters and optimizer states are fp32 in both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    Fp32,
+    /// bfloat16 weights, activations and gradients; reductions inside an operation in fp32.
+    Bf16,
+}
+
+impl Precision {
+    /// libtorch's name.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Fp32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// One weight.
+#[derive(Debug)]
+pub struct Param {
+    /// The name in Hugging Face's files.
+    pub name: String,
+    /// The fp32 value that is trained and stored.
+    pub master: Tensor,
+    /// What the model reads and gets its gradient on: the master itself in fp32, a copy in bf16.
+    pub leaf: Tensor,
+}
+
+impl Param {
+    /// Weight decay acts on matrices and tables, not on gains and biases.
+    #[must_use]
+    pub fn decays(&self) -> bool {
+        self.master.dim() >= 2
+    }
+}
+
+/// All weights of one model, in the order the model made them.
+#[derive(Debug)]
+pub struct Params {
+    list: Vec<Param>,
+    device: Device,
+    precision: Precision,
+    seed: Option<u64>,
+}
+
+impl Params {
+    /// An empty store; without a seed every weight begins at 0, for models that are about to be loaded.
+    #[must_use]
+    pub fn new(device: Device, precision: Precision, seed: Option<u64>) -> Self {
+        Self { list: Vec::new(), device, precision, seed }
+    }
+
+    /// Makes a weight and returns the leaf to compute with; its draws depend on the seed and on its place in the model.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> Tensor {
+        // Drawn on the CPU whatever the device, so that a seed means the same weights everywhere.
+        let mut master = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        if let Some(seed) = self.seed {
+            init.fill(&mut master, rng::hash(seed, STREAM, self.list.len() as u64));
+        }
+        let master = master.to_device(self.device);
+        let leaf = match self.precision {
+            Precision::Fp32 => master.shallow_clone(),
+            Precision::Bf16 => master.to_kind(Kind::BFloat16),
+        };
+        let leaf = leaf.set_requires_grad(true);
+        let out = leaf.shallow_clone();
+        self.list.push(Param { name: name.into(), master: if self.precision == Precision::Fp32 { leaf.shallow_clone() } else { master }, leaf });
+        out
+    }
+
+    /// The weights, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Param] {
+        &self.list
+    }
+
+    /// Where they live.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// What the leaves are made of.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// How many numbers the model has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.list.iter().map(|param| param.master.numel() as u64).sum()
+    }
+
+    /// Sets a weight, master and leaf.
+    ///
+    /// # Panics
+    /// When shapes differ; loaders check first.
+    pub fn set(&self, index: usize, value: &Tensor) {
+        let param = &self.list[index];
+        tch::no_grad(|| {
+            param.master.shallow_clone().copy_(value);
+            param.leaf.shallow_clone().copy_(&param.master);
+        });
+    }
+}
+
+/// Keeps initial weights apart from the other uses of a run's seed.
+const STREAM: u64 = 0x0069_6e69_7469_616c;

@@ -1,0 +1,77 @@
+//! Models on disk, in Hugging Face's form: `model.safetensors` and `config.json`.
+
+mod hf;
+mod safetensors;
+
+pub use hf::{read_config, write_config};
+pub use safetensors::{Entry, File, write};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::Tensor;
+
+use crate::error::{Error, Result};
+use crate::params::Params;
+
+/// The name of the weights' file in a model folder.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The name of the configuration's file in a model folder.
+pub const CONFIG: &str = "config.json";
+
+/// Reads every weight of `params` from a file, in fp32; names with and without the model's prefix are known.
+///
+/// # Errors
+/// When the file is damaged, or a weight is missing, of another shape, or unknown; all of them are named.
+pub fn load(path: &Path, params: &Params) -> Result<()> {
+    let file = File::open(path)?;
+    let mut left: BTreeMap<&str, &Entry> = file.entries().map(|entry| (entry.name.as_str(), entry)).collect();
+    let mut faults = Vec::new();
+    let mut found = Vec::new();
+    for (index, param) in params.list().iter().enumerate() {
+        let bare = param.name.strip_prefix("transformer.").unwrap_or(&param.name);
+        let Some(entry) = left.remove(param.name.as_str()).or_else(|| left.remove(bare)) else {
+            // A model without biases is stored with zeros, for programs that know only models with them, and the other way.
+            faults.push(format!("{} is missing", param.name));
+            continue;
+        };
+        if entry.shape != param.master.size() {
+            faults.push(format!("{} is {:?}, the model's is {:?}", entry.name.escape_debug(), entry.shape, param.master.size()));
+            continue;
+        }
+        found.push((index, entry));
+    }
+    // Buffers that older files carry, and the second name of a tied head.
+    left.retain(|name, _| !(name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || *name == "lm_head.weight" || name.ends_with("rotary_emb.inv_freq")));
+    for entry in left.values() {
+        if !(is_bias(&entry.name) && file.is_zero(entry)?) {
+            faults.push(format!("{} is unknown to the model", entry.name.escape_debug()));
+        }
+    }
+    if !faults.is_empty() {
+        let more = faults.len().saturating_sub(20);
+        faults.truncate(20);
+        if more > 0 {
+            faults.push(format!("and {more} more"));
+        }
+        return Err(Error::Mismatch { path: path.into(), faults });
+    }
+    for (index, entry) in found {
+        params.set(index, &file.tensor(entry)?.to_device(params.device()));
+    }
+    Ok(())
+}
+
+/// Writes the fp32 masters of `params`, and `extra` tensors beside them, whole or not at all.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn save(path: &Path, params: &Params, extra: &[(String, Tensor)]) -> Result<()> {
+    let mut list: Vec<(String, Tensor)> = params.list().iter().map(|param| (param.name.clone(), param.master.shallow_clone())).collect();
+    list.extend(extra.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
+    write(path, &list)
+}
+
+fn is_bias(name: &str) -> bool {
+    name.ends_with(".bias")
+}

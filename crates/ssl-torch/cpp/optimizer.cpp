@@ -1,0 +1,251 @@
+// Optimizer arithmetic in one pass over memory: master weights and moments in fp32, gradients in fp32 or bf16, and the
+// model's own copy of the weights written in the same pass.
+#include "shim.h"
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace {
+
+// Work is cut at fixed places, so that sums do not depend on the number of threads.
+constexpr int64_t CHUNK = 1 << 16;
+
+struct Span {
+  int64_t tensor, begin, end;
+};
+
+std::vector<Span> spans(const Handle* tensors, int64_t n) {
+  std::vector<Span> out;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t begin = 0, size = tensors[i]->numel(); begin < size; begin += CHUNK)
+      out.push_back({i, begin, std::min(begin + CHUNK, size)});
+  return out;
+}
+
+template <typename F>
+void each(const std::vector<Span>& all, F f) {
+  at::parallel_for(0, static_cast<int64_t>(all.size()), 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) f(i, all[i]);
+  });
+}
+
+inline float widen(uint16_t bits) {
+  uint32_t word = static_cast<uint32_t>(bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &word, 4);
+  return value;
+}
+
+// Round to nearest, ties to even; not-a-number stays one.
+inline uint16_t narrow(float value) {
+  uint32_t word;
+  __builtin_memcpy(&word, &value, 4);
+  uint32_t rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16;
+  return value != value ? 0x7FC0 : static_cast<uint16_t>(rounded);
+}
+
+// Square sums run in 16 lanes of float within 256 elements, and in double above.
+template <typename Load>
+inline __attribute__((always_inline)) double squares_of(int64_t n, Load load) {
+  double total = 0;
+  int64_t i = 0;
+  for (; i + 256 <= n; i += 256) {
+    float lane[16] = {};
+    for (int64_t j = 0; j < 256; j += 16)
+      for (int k = 0; k < 16; ++k) {
+        float x = load(i + j + k);
+        lane[k] += x * x;
+      }
+    for (float part : lane) total += part;
+  }
+  for (; i < n; ++i) {
+    double x = load(i);
+    total += x * x;
+  }
+  return total;
+}
+
+VECTORISED double squares_f32(const float* g, int64_t n) {
+  return squares_of(n, [g](int64_t i) { return g[i]; });
+}
+
+VECTORISED double squares_bf16(const uint16_t* g, int64_t n) {
+  return squares_of(n, [g](int64_t i) { return widen(g[i]); });
+}
+
+VECTORISED void widen_into(const uint16_t* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = widen(from[i]);
+}
+
+VECTORISED void narrow_into(const float* from, uint16_t* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = narrow(from[i]);
+}
+
+VECTORISED void add_into(const float* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+}
+
+struct Adam {
+  float lr, beta1, beta2, eps, correction1, correction2_root, scale, decay, coupled;
+};
+
+VECTORISED void adam(float* p, const float* g, float* m, float* v, int64_t n, Adam a) {
+  const float step = a.lr / a.correction1, keep = 1.0f - a.lr * a.decay;
+  for (int64_t i = 0; i < n; ++i) {
+    float w = p[i] * keep;
+    float grad = g[i] * a.scale + a.coupled * p[i];
+    float mean = m[i] + (1.0f - a.beta1) * (grad - m[i]);
+    float square = a.beta2 * v[i] + (1.0f - a.beta2) * grad * grad;
+    m[i] = mean;
+    v[i] = square;
+    p[i] = w - step * mean / (std::sqrt(square) / a.correction2_root + a.eps);
+  }
+}
+
+struct Sgd {
+  float lr, momentum, nesterov, scale, coupled;
+};
+
+VECTORISED void sgd(float* p, const float* g, float* m, int64_t n, Sgd a) {
+  for (int64_t i = 0; i < n; ++i) {
+    float grad = g[i] * a.scale + a.coupled * p[i];
+    m[i] = a.momentum * m[i] + grad;
+    float move = a.nesterov != 0.0f ? grad + a.momentum * m[i] : m[i];
+    p[i] -= a.lr * move;
+  }
+}
+
+bool on_cpu(const Handle* tensors, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    TORCH_CHECK(tensors[i]->is_contiguous(), "parameter ", i, " is not contiguous");
+    if (!tensors[i]->device().is_cpu()) return false;
+  }
+  return true;
+}
+
+void same_sizes(const Handle* a, const Handle* b, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    TORCH_CHECK(b[i]->is_contiguous() && a[i]->numel() == b[i]->numel(), "tensor ", i, " of a parameter has another shape or layout");
+    TORCH_CHECK(a[i]->device() == b[i]->device(), "tensor ", i, " of a parameter is on another device");
+  }
+}
+
+// A gradient chunk in fp32: itself, or widened into `space`.
+const float* chunk_of(const at::Tensor& grad, int64_t begin, int64_t n, float* space) {
+  if (grad.scalar_type() == at::kFloat) return grad.const_data_ptr<float>() + begin;
+  TORCH_CHECK(grad.scalar_type() == at::kBFloat16, "gradients must be fp32 or bf16");
+  widen_into(reinterpret_cast<const uint16_t*>(grad.const_data_ptr<at::BFloat16>()) + begin, space, n);
+  return space;
+}
+
+// Writes the model's own copy of a chunk, where it keeps one.
+void publish(const at::Tensor& leaf, const float* p, int64_t begin, int64_t n) {
+  if (leaf.scalar_type() == at::kBFloat16)
+    narrow_into(p, reinterpret_cast<uint16_t*>(leaf.data_ptr<at::BFloat16>()) + begin, n);
+}
+
+}  // namespace
+
+extern "C" {
+
+// The Euclidean norm over all gradients.
+int ssl_norm(const Handle* grads, int64_t n, double* norm) {
+  GUARD({
+    c10::NoGradGuard off;
+    double total = 0;
+    if (on_cpu(grads, n)) {
+      auto all = spans(grads, n);
+      std::vector<double> part(all.size());
+      each(all, [&](int64_t i, Span s) {
+        const auto& g = *grads[s.tensor];
+        part[i] = g.scalar_type() == at::kFloat
+            ? squares_f32(g.const_data_ptr<float>() + s.begin, s.end - s.begin)
+            : squares_bf16(reinterpret_cast<const uint16_t*>(g.const_data_ptr<at::BFloat16>()) + s.begin, s.end - s.begin);
+      });
+      for (double p : part) total += p;
+    } else {
+      at::Tensor sum = at::zeros({}, grads[0]->options().dtype(at::kDouble));
+      for (int64_t i = 0; i < n; ++i) sum += grads[i]->to(at::kFloat).square().sum(at::kDouble);
+      total = sum.item<double>();
+    }
+    *norm = std::sqrt(total);
+  })
+}
+
+// sum += grad, in fp32.
+int ssl_accumulate(const Handle* sums, const Handle* grads, int64_t n) {
+  GUARD({
+    c10::NoGradGuard off;
+    same_sizes(sums, grads, n);
+    if (!on_cpu(sums, n)) {
+      for (int64_t i = 0; i < n; ++i) sums[i]->add_(grads[i]->to(at::kFloat));
+      return OK;
+    }
+    each(spans(sums, n), [&](int64_t, Span s) {
+      thread_local std::vector<float> space(CHUNK);
+      const float* g = chunk_of(*grads[s.tensor], s.begin, s.end - s.begin, space.data());
+      add_into(g, sums[s.tensor]->data_ptr<float>() + s.begin, s.end - s.begin);
+    });
+  })
+}
+
+// Adam and AdamW. `decay` is decoupled, `coupled` is added to the gradient (L2); both per tensor.
+int ssl_adam(const Handle* params, const Handle* leaves, const Handle* grads, const Handle* ms, const Handle* vs,
+             const double* decay, const double* coupled, int64_t n, double lr, double beta1, double beta2, double eps,
+             int64_t step, double scale) {
+  GUARD({
+    c10::NoGradGuard off;
+    for (const Handle* list : {leaves, grads, ms, vs}) same_sizes(params, list, n);
+    const double c1 = 1 - std::pow(beta1, static_cast<double>(step)), c2 = std::sqrt(1 - std::pow(beta2, static_cast<double>(step)));
+    if (!on_cpu(params, n)) {
+      for (int64_t i = 0; i < n; ++i) {
+        at::Tensor g = grads[i]->to(at::kFloat) * scale;
+        if (coupled[i] != 0) g = g + *params[i] * coupled[i];
+        params[i]->mul_(1 - lr * decay[i]);
+        ms[i]->lerp_(g, 1 - beta1);
+        vs[i]->mul_(beta2).addcmul_(g, g, 1 - beta2);
+        params[i]->addcdiv_(*ms[i], (vs[i]->sqrt() / c2).add_(eps), -lr / c1);
+        if (!leaves[i]->is_same(*params[i])) leaves[i]->copy_(*params[i]);
+      }
+      return OK;
+    }
+    each(spans(params, n), [&](int64_t, Span s) {
+      thread_local std::vector<float> space(CHUNK);
+      const int64_t i = s.tensor, count = s.end - s.begin;
+      Adam a{float(lr), float(beta1), float(beta2), float(eps), float(c1), float(c2), float(scale), float(decay[i]), float(coupled[i])};
+      float* p = params[i]->data_ptr<float>() + s.begin;
+      adam(p, chunk_of(*grads[i], s.begin, count, space.data()), ms[i]->data_ptr<float>() + s.begin,
+           vs[i]->data_ptr<float>() + s.begin, count, a);
+      publish(*leaves[i], p, s.begin, count);
+    });
+  })
+}
+
+// Stochastic gradient descent with momentum; the first step takes the gradient whole, as PyTorch does.
+int ssl_sgd(const Handle* params, const Handle* leaves, const Handle* grads, const Handle* ms, const double* coupled,
+            int64_t n, double lr, double momentum, int nesterov, double scale) {
+  GUARD({
+    c10::NoGradGuard off;
+    for (const Handle* list : {leaves, grads, ms}) same_sizes(params, list, n);
+    if (!on_cpu(params, n)) {
+      for (int64_t i = 0; i < n; ++i) {
+        at::Tensor g = grads[i]->to(at::kFloat) * scale + *params[i] * coupled[i];
+        ms[i]->mul_(momentum).add_(g);
+        params[i]->add_(nesterov ? g + *ms[i] * momentum : *ms[i], -lr);
+        if (!leaves[i]->is_same(*params[i])) leaves[i]->copy_(*params[i]);
+      }
+      return OK;
+    }
+    each(spans(params, n), [&](int64_t, Span s) {
+      thread_local std::vector<float> space(CHUNK);
+      const int64_t i = s.tensor, count = s.end - s.begin;
+      Sgd a{float(lr), float(momentum), nesterov ? 1.0f : 0.0f, float(scale), float(coupled[i])};
+      float* p = params[i]->data_ptr<float>() + s.begin;
+      sgd(p, chunk_of(*grads[i], s.begin, count, space.data()), ms[i]->data_ptr<float>() + s.begin, count, a);
+      publish(*leaves[i], p, s.begin, count);
+    });
+  })
+}
+}

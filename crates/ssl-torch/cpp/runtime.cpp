@@ -1,0 +1,47 @@
+// Process-wide switches of libtorch and the allocator, and the loading of CUDA on demand.
+#include "shim.h"
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+extern "C" {
+
+// Keeps freed memory in the process: a training step allocates what the last one freed, and handing pages back to the
+// system only to fault them in again costs about a tenth of a step at GPT-2 size.
+int ssl_keep_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 2047 << 20);
+  mallopt(M_TOP_PAD, 32 << 20);
+#endif
+  return OK;
+}
+
+// Gives unused memory back to the system.
+int ssl_release_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+  return OK;
+}
+
+int ssl_flush_denormals(int on) { GUARD(at::globalContext().setFlushDenormal(on != 0)) }
+
+int ssl_deterministic(int on) { GUARD(at::globalContext().setDeterministicAlgorithms(on != 0, false)) }
+
+// Loads libtorch_cuda from beside the libtorch_cpu in use; must come before anything that asks whether CUDA is there.
+int ssl_load_cuda() {
+  GUARD({
+    Dl_info info;
+    if (!dladdr(reinterpret_cast<void*>(&at::get_num_threads), &info) || !info.dli_fname)
+      throw std::runtime_error("cannot tell where libtorch_cpu was loaded from");
+    auto lib = std::filesystem::canonical(info.dli_fname).parent_path() / "libtorch_cuda.so";
+    if (!dlopen(lib.c_str(), RTLD_NOW | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+  })
+}
+}

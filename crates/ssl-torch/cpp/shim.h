@@ -1,0 +1,27 @@
+// The C face of this crate's C++: plain types, an error code each, no exception crosses it.
+#pragma once
+#include <ATen/ATen.h>
+#include <cstdint>
+
+// Tensors arrive as tch holds them: a pointer to an at::Tensor that stays the caller's.
+using Handle = at::Tensor*;
+
+enum Code { OK = 0, FAILED = 1, OUT_OF_MEMORY = 2 };
+
+// Turns the exception being handled into a code and a thread-local text; for use inside catch (...).
+int classify() noexcept;
+
+#define GUARD(...)                                                                                                     \
+  try {                                                                                                                \
+    __VA_ARGS__;                                                                                                       \
+    return OK;                                                                                                         \
+  } catch (...) {                                                                                                      \
+    return classify();                                                                                                 \
+  }
+
+// One loop, compiled for the vector units that matter and chosen when the program starts.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define VECTORISED __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define VECTORISED
+#endif

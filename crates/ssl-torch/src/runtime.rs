@@ -1,0 +1,109 @@
+//! Starting libtorch: the device, the threads, the switches. Before any other call into it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tch::Device;
+
+use crate::error::{Error, Result};
+use crate::ffi;
+
+/// The device a user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The first CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device by number.
+    Cuda(usize),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let number = |n: &str| n.parse().map(Self::Cuda).map_err(|_| format!("{text:?} is not auto, cpu, cuda or cuda:N"));
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => number(text.strip_prefix("cuda:").unwrap_or("")),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+/// libtorch, ready to use; having one is the proof that it was started.
+#[derive(Debug, Clone, Copy)]
+pub struct Runtime {
+    device: Device,
+}
+
+impl Runtime {
+    /// Picks the device and sets libtorch up: `threads` for one operation (all cores when absent), denormal floats as
+    /// zero, deterministic operations, freed memory kept.
+    ///
+    /// # Errors
+    /// When a CUDA device is asked for by name and cannot be used.
+    pub fn start(choice: Choice, threads: Option<usize>) -> Result<Self> {
+        // SAFETY: takes nothing and only sets options of the allocator.
+        ffi::check(unsafe { ffi::ssl_keep_memory() })?;
+        let device = match choice {
+            Choice::Cpu => Device::Cpu,
+            Choice::Cuda(n) => cuda(n).map_err(|reason| Error::Device { device: choice.to_string(), reason })?,
+            Choice::Auto => cuda(0).unwrap_or(Device::Cpu),
+        };
+        if let Some(threads) = threads {
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        }
+        // SAFETY: both set a flag of libtorch; exceptions are caught on the other side.
+        ffi::check(unsafe { ffi::ssl_flush_denormals(1) })?;
+        // SAFETY: as above.
+        ffi::check(unsafe { ffi::ssl_deterministic(1) })?;
+        Ok(Self { device })
+    }
+
+    /// Where tensors live.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+}
+
+/// The CUDA device `n`, or why it cannot be had.
+fn cuda(n: usize) -> std::result::Result<Device, String> {
+    // A machine without a driver is told apart by a file, so that the CPU never pays for loading CUDA.
+    if !std::path::Path::new("/proc/driver/nvidia/version").exists() && !std::path::Path::new("/dev/nvidiactl").exists() {
+        return Err("no NVIDIA driver was found".into());
+    }
+    // SAFETY: loads a library of the libtorch that is already in use; faults come back as a code.
+    ffi::check(unsafe { ffi::ssl_load_cuda() }).map_err(|fault| fault.to_string())?;
+    let devices = tch::Cuda::device_count().max(0) as usize;
+    if n < devices { Ok(Device::Cuda(n)) } else { Err(format!("there are {devices} CUDA devices")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_as_written() {
+        for (text, expect) in [("auto", Choice::Auto), ("cpu", Choice::Cpu), ("cuda", Choice::Cuda(0)), ("cuda:3", Choice::Cuda(3))] {
+            assert_eq!(text.parse(), Ok(expect));
+        }
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            assert!(text.parse::<Choice>().is_err(), "{text}");
+        }
+    }
+}
