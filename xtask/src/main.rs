@@ -32,7 +32,18 @@ use std::process::ExitCode;
 use flags::{Xtask, XtaskCmd};
 
 fn main() -> ExitCode {
-    let done = match Xtask::from_env_or_exit().subcommand {
+    let flags = match Xtask::from_env() {
+        Ok(flags) => flags,
+        Err(help) if help.is_help() => {
+            output::data(help);
+            return ExitCode::SUCCESS;
+        }
+        Err(fault) => {
+            output::say(format_args!("error: {fault}\nhint: cargo xtask --help"));
+            return ExitCode::from(2);
+        }
+    };
+    let done = match flags.subcommand {
         XtaskCmd::Setup(flags) => setup::run(flags.cuda),
         XtaskCmd::Doctor(_) => Ok(doctor::run()),
         XtaskCmd::Pretrain(flags) => pretrain::run(&flags),

@@ -174,6 +174,11 @@ int ssl_norm(const Handle* grads, int64_t n, double* norm) {
   })
 }
 
+// Forgets gradients, so that the next backward pass hands its own over instead of adding to zeros.
+int ssl_drop_grads(const Handle* leaves, int64_t n) {
+  GUARD(for (int64_t i = 0; i < n; ++i) leaves[i]->mutable_grad().reset())
+}
+
 // sum += grad, in fp32.
 int ssl_accumulate(const Handle* sums, const Handle* grads, int64_t n) {
   GUARD({

@@ -6,7 +6,7 @@
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::{check, handles, ssl_accumulate, ssl_adam, ssl_norm, ssl_sgd};
+use crate::ffi::{check, handles, ssl_accumulate, ssl_adam, ssl_drop_grads, ssl_norm, ssl_sgd};
 
 /// What Adam and `AdamW` are told each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +68,15 @@ pub fn norm(grads: &[Tensor]) -> Result<f64> {
         check(unsafe { ssl_norm(handles(grads).as_ptr(), grads.len() as i64, &raw mut norm) })?;
     }
     Ok(norm)
+}
+
+/// Forgets the gradients of leaves, so that the next backward pass hands over its own instead of adding to zeros.
+///
+/// # Errors
+/// When a tensor cannot have a gradient.
+pub fn drop_grads(leaves: &[Tensor]) -> Result<()> {
+    // SAFETY: the handles live as long as `leaves`; a gradient that someone else still holds stays alive there.
+    check(unsafe { ssl_drop_grads(handles(leaves).as_ptr(), leaves.len() as i64) })
 }
 
 /// Adds gradients to fp32 sums.

@@ -1,0 +1,329 @@
+//! What a person sees while work goes on: bars on a terminal, a line now and then elsewhere, nothing when asked for quiet.
+
+pub(crate) mod words;
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ssl_data::prepare::Watch;
+
+use crate::signal;
+
+/// Lines outside a terminal come at most this often.
+const EVERY: Duration = Duration::from_secs(10);
+/// Bars are told news at most this often.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// How much is shown, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Nothing.
+    Quiet,
+    /// A line now and then.
+    Lines,
+    /// A bar that moves.
+    Bars,
+}
+
+impl Style {
+    /// Bars where stderr is a terminal, lines elsewhere.
+    pub(crate) fn for_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Self::Bars } else { Self::Lines }
+    }
+}
+
+/// One logged training step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct StepLine {
+    /// Steps done.
+    pub(crate) step: u64,
+    /// Steps to do.
+    pub(crate) steps: u64,
+    /// Nats a token.
+    pub(crate) loss: f64,
+    /// Bits per byte, where it can be told.
+    pub(crate) bpb: Option<f64>,
+    /// Norm of the gradients.
+    pub(crate) norm: f64,
+    /// Learning rate.
+    pub(crate) lr: f64,
+    /// Speed.
+    pub(crate) tokens_per_second: f64,
+    /// Model FLOPs utilisation, 0 to 1.
+    pub(crate) mfu: Option<f64>,
+    /// Seconds to go.
+    pub(crate) eta_seconds: f64,
+}
+
+impl std::fmt::Display for StepLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "step {}/{}  loss {:.4} nats", self.step, self.steps, self.loss)?;
+        if let Some(bpb) = self.bpb {
+            write!(f, "  bpb {bpb:.3}")?;
+        }
+        write!(f, "  norm {:.2}  lr {:.1e}  {} tok/s", self.norm, self.lr, words::scaled(self.tokens_per_second))?;
+        if let Some(mfu) = self.mfu {
+            write!(f, "  mfu {:.1}%", mfu * 100.0)?;
+        }
+        write!(f, "  eta {}", words::duration(self.eta_seconds))
+    }
+}
+
+/// The one voice on stderr; may be shared by threads.
+pub(crate) struct Progress {
+    style: Style,
+    every: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    bar: Option<ProgressBar>,
+    stage: Option<Stage>,
+    /// When the last line was written or the bar last told news.
+    told: Option<Instant>,
+}
+
+/// How far the present stage is.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    name: &'static str,
+    since: Instant,
+    done_bytes: u64,
+    total_bytes: Option<u64>,
+    documents: u64,
+}
+
+impl Stage {
+    fn rates(&self) -> String {
+        let seconds = self.since.elapsed().as_secs_f64().max(1e-3);
+        let (size, documents) = (self.done_bytes as f64 / seconds, self.documents as f64 / seconds);
+        format!("{}/s  {} documents/s", words::bytes(size), words::scaled(documents))
+    }
+
+    /// A line while the stage goes on.
+    fn line(&self) -> String {
+        let size = words::bytes(self.done_bytes as f64);
+        let Some(total) = self.total_bytes.filter(|total| *total > 0) else {
+            return format!("{}  {size}  {} documents  {}", self.name, words::count(self.documents), self.rates());
+        };
+        let share = (self.done_bytes as f64 / total as f64).clamp(0.0, 1.0);
+        let eta = self.since.elapsed().as_secs_f64() * (1.0 - share) / share;
+        let total = words::bytes(total as f64);
+        let done = format!("{:.0}%  {size} of {total}  {} documents", share * 100.0, words::count(self.documents));
+        format!("{}  {done}  {}  eta {}", self.name, self.rates(), words::duration(eta))
+    }
+
+    /// A line when it is done.
+    fn end(&self) -> String {
+        let took = words::duration(self.since.elapsed().as_secs_f64());
+        let (size, documents) = (words::bytes(self.done_bytes as f64), words::count(self.documents));
+        format!("{} done  {size}  {documents} documents in {took}  {}", self.name, self.rates())
+    }
+}
+
+impl Progress {
+    /// Speaks on stderr in the given style.
+    pub(crate) fn new(style: Style) -> Self {
+        Self::to(style, EVERY, Box::new(std::io::stderr()))
+    }
+
+    fn to(style: Style, every: Duration, out: Box<dyn Write + Send>) -> Self {
+        Self { style, every, state: Mutex::new(State { out, bar: None, stage: None, told: None }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something that stays, such as a measurement or a warning.
+    pub(crate) fn say(&self, text: &str) {
+        if self.style != Style::Quiet {
+            self.state().say(text);
+        }
+    }
+
+    /// Shows a training step. Outside a terminal, the first, the last, and one now and then.
+    pub(crate) fn step(&self, line: &StepLine) {
+        if self.style == Style::Quiet {
+            return;
+        }
+        let mut state = self.state();
+        state.end_stage();
+        let last = line.step == line.steps;
+        match self.style {
+            Style::Lines if last || state.due(self.every) => state.say(&line.to_string()),
+            Style::Lines | Style::Quiet => {}
+            Style::Bars => {
+                let bar = state.bar(Some(line.steps), "{wide_msg}\n{wide_bar:.cyan/dim} {percent:>3}%  eta {prefix}");
+                bar.set_position(line.step);
+                bar.set_prefix(words::duration(line.eta_seconds));
+                bar.set_message(line.to_string());
+            }
+        }
+    }
+
+    /// Ends the present stage or bar; its last line stays.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        if self.style != Style::Quiet {
+            state.end_stage();
+        }
+        if let Some(bar) = state.bar.take() {
+            bar.abandon();
+        }
+    }
+}
+
+impl State {
+    fn say(&mut self, text: &str) {
+        // Nobody may be there to read it.
+        let mut write = || {
+            let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Whether it is time for news; then the clock starts again.
+    fn due(&mut self, every: Duration) -> bool {
+        let due = self.told.is_none_or(|told| told.elapsed() >= every);
+        if due {
+            self.told = Some(Instant::now());
+        }
+        due
+    }
+
+    fn bar(&mut self, length: Option<u64>, template: &str) -> &ProgressBar {
+        self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(style.progress_chars("━╸─"));
+            bar
+        })
+    }
+
+    fn end_stage(&mut self) {
+        if let Some(stage) = self.stage.take() {
+            if let Some(bar) = self.bar.take() {
+                bar.finish_and_clear();
+            }
+            self.say(&stage.end());
+        }
+    }
+}
+
+impl Watch for Progress {
+    fn stage(&self, stage: &'static str, done_bytes: u64, total_bytes: Option<u64>, documents: u64) {
+        if self.style == Style::Quiet {
+            return;
+        }
+        let mut state = self.state();
+        if state.stage.is_none_or(|now| now.name != stage) {
+            state.end_stage();
+            state.told = Some(Instant::now());
+        }
+        let since = state.stage.map_or_else(Instant::now, |now| now.since);
+        let now = Stage { name: stage, since, done_bytes, total_bytes, documents };
+        state.stage = Some(now);
+        match self.style {
+            Style::Bars => {
+                let template = if total_bytes.is_some() { "{bar:16.cyan/dim} {wide_msg}" } else { "{spinner:.cyan} {wide_msg}" };
+                let bar = state.bar(total_bytes, template).clone();
+                if state.due(REFRESH) {
+                    bar.set_position(done_bytes);
+                    bar.set_message(now.line());
+                }
+            }
+            _ if state.due(self.every) => state.say(&now.line()),
+            _ => {}
+        }
+    }
+
+    fn stop(&self) -> bool {
+        signal::requested()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("a page").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines(style: Style, every: Duration, work: impl Fn(&Progress)) -> Vec<String> {
+        let page = Page::default();
+        work(&Progress::to(style, every, Box::new(page.clone())));
+        let bytes = page.0.lock().expect("a page").clone();
+        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn training_line_is_the_documented_one() {
+        let line = StepLine {
+            step: 1200,
+            steps: 20000,
+            loss: 3.41272,
+            bpb: Some(1.2134),
+            norm: 0.84,
+            lr: 2.7e-4,
+            tokens_per_second: 412_345.0,
+            mfu: Some(0.381),
+            eta_seconds: 4320.0,
+        };
+        assert_eq!(
+            line.to_string(),
+            "step 1200/20000  loss 3.4127 nats  bpb 1.213  norm 0.84  lr 2.7e-4  412 k tok/s  mfu 38.1%  eta 1h12m"
+        );
+        let broken = StepLine { loss: f64::NAN, bpb: None, mfu: None, eta_seconds: f64::INFINITY, ..line };
+        assert_eq!(broken.to_string(), "step 1200/20000  loss NaN nats  norm 0.84  lr 2.7e-4  412 k tok/s  eta ?");
+    }
+
+    #[test]
+    fn steps_are_sparse_and_the_last_is_shown() {
+        let work =
+            |progress: &Progress| (1..=50).for_each(|step| progress.step(&StepLine { step, steps: 50, ..StepLine::default() }));
+        let told = lines(Style::Lines, EVERY, work);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("step 1/50 ") && told[1].starts_with("step 50/50 "), "{told:?}");
+        assert_eq!(lines(Style::Lines, Duration::ZERO, work).len(), 50);
+        assert_eq!(lines(Style::Quiet, Duration::ZERO, work).len(), 0);
+    }
+
+    #[test]
+    fn stages_end_with_a_line_each() {
+        let work = |progress: &Progress| {
+            for done in 0..=10 {
+                progress.stage("clean", done * 1_000_000, Some(10_000_000), done * 2);
+            }
+            progress.stage("count", 0, None, 0);
+            progress.stage("count", 5, Some(0), 1);
+            progress.say("a word between");
+            progress.finish();
+        };
+        let told = lines(Style::Lines, EVERY, work);
+        let starts = ["clean done  10 MB  20 documents in ", "a word between", "count done  5 B  1 documents in "];
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{told:?}");
+        let dense = lines(Style::Lines, Duration::ZERO, work);
+        assert!(dense.iter().any(|line| line.starts_with("clean  50%  5 MB of 10 MB  10 documents  ")), "{dense:?}");
+        assert!(lines(Style::Quiet, Duration::ZERO, work).is_empty());
+    }
+}

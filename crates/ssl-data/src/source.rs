@@ -1,0 +1,213 @@
+//! Finds the input files of a corpus: single files, folders and globs, always in the same order.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{DataConfig, Format};
+use crate::error::{Error, Result};
+
+mod jsonl;
+mod open;
+mod records;
+
+pub use jsonl::field;
+pub use open::{Packing, Progress, Stamp, stamp};
+pub use records::{Item, Record, Records};
+
+/// One file to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Where it lies.
+    pub path: Arc<Path>,
+    /// Its name below the folder or glob that gave it: what stays the same when the data moves.
+    pub name: String,
+    /// What it holds, never [`Format::Auto`].
+    pub format: Format,
+    /// How it is compressed.
+    pub packing: Packing,
+}
+
+/// Lists the files that `config` names, each once, in the order of `paths`; folders and globs are sorted by name.
+///
+/// A folder gives the files whose names end as `extensions` say, in itself and in all folders below it. Names that begin
+/// with a dot are skipped, and so is everything inside `except` (the corpus being written may lie beside its sources). A
+/// file or folder that links lead to twice is read once, which also ends loops.
+///
+/// # Errors
+/// When a path, folder or glob gives no file, a glob cannot be parsed, or the disk refuses.
+pub fn find(config: &DataConfig, except: &Path) -> Result<Vec<Input>> {
+    let except = fs::canonicalize(except).ok();
+    let mut finder = Finder { config, except, seen: HashSet::new(), found: 0, inputs: Vec::new() };
+    for path in &config.paths {
+        let before = finder.found;
+        finder.path(path)?;
+        if finder.found == before {
+            return Err(Error::NoFiles { pattern: path.clone() });
+        }
+    }
+    Ok(finder.inputs)
+}
+
+struct Finder<'a> {
+    config: &'a DataConfig,
+    except: Option<PathBuf>,
+    seen: HashSet<PathBuf>,
+    /// Files met, those met before included.
+    found: u64,
+    inputs: Vec<Input>,
+}
+
+impl Finder<'_> {
+    fn path(&mut self, path: &Path) -> Result<()> {
+        let pattern = path.to_str().filter(|text| text.contains(['*', '?', '['])).filter(|_| !path.exists());
+        let Some(pattern) = pattern else {
+            return if path.is_dir() {
+                self.folder(path, path)
+            } else if path.exists() {
+                self.file(path, path.parent().unwrap_or(path))
+            } else {
+                Ok(())
+            };
+        };
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let fixed: PathBuf = path.iter().take_while(|part| !part.to_string_lossy().contains(['*', '?', '['])).collect();
+        let fault = |fault: glob::PatternError| Error::Glob { pattern: path.into(), reason: fault.msg.into() };
+        // The glob crate walks in the order of names.
+        for entry in glob::glob_with(pattern, options).map_err(fault)? {
+            let entry = entry.map_err(|fault| Error::io("list", &fault.path().to_path_buf(), fault.into_error()))?;
+            if entry.is_dir() {
+                self.folder(&entry, &fixed)?;
+            } else {
+                self.file(&entry, &fixed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, folder: &Path, root: &Path) -> Result<()> {
+        let real = fs::canonicalize(folder).map_err(|source| Error::io("read", folder, source))?;
+        if self.except.as_deref() == Some(&*real) || !self.seen.insert(real) {
+            return Ok(());
+        }
+        let io = |source| Error::io("list", folder, source);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            paths.push(entry.map_err(io)?.path());
+        }
+        paths.sort_unstable();
+        for path in paths {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                self.folder(&path, root)?;
+            } else if self.wanted(&name) {
+                self.file(&path, root)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let (stem, _) = Packing::of(&name);
+        self.config.extensions.iter().any(|extension| {
+            let extension = extension.trim_start_matches('.').to_lowercase();
+            let ends = |name: &str| name.strip_suffix(&extension).is_some_and(|stem| stem.ends_with('.'));
+            ends(&name) || ends(stem)
+        })
+    }
+
+    fn file(&mut self, path: &Path, root: &Path) -> Result<()> {
+        let io = |source| Error::io("open", path, source);
+        let real = fs::canonicalize(path).map_err(io)?;
+        if self.except.as_ref().is_some_and(|except| real.starts_with(except)) {
+            return Ok(());
+        }
+        // A pipe or a device cannot be read twice, and its reading may never end.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
+        self.found += 1;
+        if self.seen.insert(real) {
+            let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+            let lower = name.to_lowercase();
+            let (stem, packing) = Packing::of(&lower);
+            let format = match self.config.format {
+                Format::Auto if stem.ends_with(".jsonl") || stem.ends_with(".ndjson") => Format::Jsonl,
+                Format::Auto => Format::Text,
+                named => named,
+            };
+            self.inputs.push(Input { path: path.into(), name, format, packing });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn config(paths: &[PathBuf]) -> DataConfig {
+        serde_json::from_value(serde_json::json!({ "paths": paths, "tokenizer": { "char": {} } })).expect("a configuration")
+    }
+
+    fn names(dir: &Path, paths: &[&str]) -> Result<Vec<String>> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| dir.join(path)).collect();
+        Ok(find(&config(&paths), &dir.join("corpus"))?.into_iter().map(|input| input.name).collect())
+    }
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("creates");
+            fs::write(path, "text").expect("writes");
+        }
+        dir
+    }
+
+    #[test]
+    fn a_folder_gives_its_text_files_sorted_and_skips_the_rest() {
+        let dir = tree(&["b.txt", "a.TXT.gz", "a/z.jsonl.zst", "a/.hidden.txt", ".git/x.txt", "c.png", "notxt", "corpus/validation.txt"]);
+        fs::create_dir_all(dir.path().join("empty")).expect("creates");
+        assert_eq!(names(dir.path(), &[""]).expect("finds"), ["a/z.jsonl.zst", "a.TXT.gz", "b.txt"]);
+        assert!(matches!(names(dir.path(), &["empty"]), Err(Error::NoFiles { .. })));
+        assert!(matches!(names(dir.path(), &["b.txt", "missing.txt"]), Err(Error::NoFiles { pattern }) if pattern.ends_with("missing.txt")));
+    }
+
+    #[test]
+    fn a_file_is_read_once_by_whatever_way_it_is_reached() {
+        let dir = tree(&["a/x.txt", "a/y.txt"]);
+        symlink(dir.path().join("a"), dir.path().join("a/loop")).expect("links");
+        symlink(dir.path().join("a/y.txt"), dir.path().join("a/again.txt")).expect("links");
+        assert_eq!(names(dir.path(), &["a", "a/y.txt", "a/*.txt"]).expect("finds"), ["again.txt", "x.txt"]);
+    }
+
+    #[test]
+    fn a_glob_gives_what_it_matches_under_any_extension() {
+        let dir = tree(&["a/1.log", "a/2.log.gz", "b/3.log", "b/.4.log"]);
+        assert_eq!(names(dir.path(), &["*/*.log*"]).expect("finds"), ["a/1.log", "a/2.log.gz", "b/3.log"]);
+        assert!(matches!(names(dir.path(), &["*/*.txt"]), Err(Error::NoFiles { .. })));
+        assert!(matches!(names(dir.path(), &["***"]), Err(Error::Glob { .. })));
+    }
+
+    #[test]
+    fn a_file_whose_name_looks_like_a_glob_is_that_file() {
+        let dir = tree(&["a[1].txt", "a1.txt"]);
+        assert_eq!(names(dir.path(), &["a[1].txt"]).expect("finds"), ["a[1].txt"]);
+    }
+
+    #[test]
+    fn formats_follow_the_name_under_the_compression() {
+        let dir = tree(&["x.jsonl.gz", "x.ndjson", "x.md.zst"]);
+        let inputs = find(&config(&[dir.path().into()]), dir.path().join("no").as_path()).expect("finds");
+        let kinds: Vec<_> = inputs.iter().map(|input| (input.format, input.packing)).collect();
+        assert_eq!(kinds, [(Format::Jsonl, Packing::Gzip), (Format::Text, Packing::Zstd), (Format::Jsonl, Packing::Plain)]);
+    }
+}

@@ -1,0 +1,93 @@
+//! Batches ahead of time: one thread cuts windows and collates them while the model computes.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use ssl_data::batch::{Batch, Grid};
+use ssl_data::objective::Objective;
+use ssl_data::sampler::Sampler;
+use tch::{Device, Tensor};
+
+use crate::error::Result;
+
+/// One forward pass worth of data.
+#[derive(Debug)]
+pub struct Micro {
+    /// The first sample in it; row i is sample `first + i`.
+    pub first: u64,
+    /// The batch, in host memory.
+    pub batch: Batch<Grid>,
+}
+
+/// A stream of micro-batches from a sample on, without end.
+#[derive(Debug)]
+pub struct Feed {
+    receiver: Receiver<ssl_data::Result<Micro>>,
+}
+
+impl Feed {
+    /// Micro-batches of `rows` windows, the first of which begins with sample `from`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(sampler: Sampler, objective: Box<dyn Objective>, rows: u64, from: u64) -> Result<Self> {
+        // Two ready and one in the making hide the disk; more would only hold memory.
+        let (sender, receiver) = sync_channel(2);
+        let work = move || {
+            let mut first = from;
+            loop {
+                let windows = (first..first + rows).map(|sample| sampler.window(sample)).collect::<ssl_data::Result<Vec<_>>>();
+                let made = windows.map(|windows| {
+                    let mut rngs: Vec<_> = (first..first + rows).map(|sample| sampler.rng(sample)).collect();
+                    Micro { first, batch: objective.collate(&windows, &mut rngs) }
+                });
+                let failed = made.is_err();
+                // A closed channel means that training ended.
+                if sender.send(made).is_err() || failed {
+                    return;
+                }
+                first += rows;
+            }
+        };
+        let spawned = thread::Builder::new().name("feed".into()).spawn(work);
+        spawned.map_err(|source| crate::Error::Io { action: "start a thread for", path: "feed".into(), source })?;
+        Ok(Self { receiver })
+    }
+
+    /// The next micro-batch.
+    ///
+    /// # Errors
+    /// When the corpus cannot be read.
+    pub fn next(&mut self) -> Result<Micro> {
+        match self.receiver.recv() {
+            Ok(micro) => Ok(micro?),
+            Err(_) => Err(crate::Error::Io { action: "read", path: "feed".into(), source: std::io::ErrorKind::UnexpectedEof.into() }),
+        }
+    }
+}
+
+/// Copies a batch to a device.
+///
+/// # Errors
+/// When the device has no room.
+pub fn upload(batch: Batch<Grid>, device: Device) -> std::result::Result<Batch<Tensor>, ssl_torch::Error> {
+    batch.try_map(&mut |grid| {
+        ssl_torch::guard(|| {
+            let host = match &grid {
+                Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+                Grid::Reals { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+            };
+            host.to_device(device)
+        })
+    })
+}
+
+/// The total weight of a batch's targets, known before anything is computed.
+#[must_use]
+pub fn weight(batch: &Batch<Grid>) -> f64 {
+    let Batch::Rows(rows) = batch;
+    match &rows.weights {
+        Grid::Reals { data, .. } => data.iter().map(|&weight| f64::from(weight)).sum(),
+        Grid::Ids { data, .. } => data.iter().sum::<i64>() as f64,
+    }
+}

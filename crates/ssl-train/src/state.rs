@@ -1,0 +1,46 @@
+//! Everything that must survive a crash. All else is derivable from it and the run's configuration.
+
+use serde::{Deserialize, Serialize};
+use ssl_model::params::Params;
+
+use crate::config::OptimConfig;
+use crate::optim::{self, Optimizer};
+use crate::stop::Best;
+
+/// The state of a run between two steps. Randomness and data order are functions of the seed and these counts.
+pub struct TrainState {
+    /// The counts.
+    pub progress: Progress,
+    /// The weights.
+    pub params: Params,
+    /// The optimizer, with its moments.
+    pub optimizer: Box<dyn Optimizer>,
+}
+
+/// The counts of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Targets trained on.
+    pub tokens: u64,
+    /// The next sample.
+    pub sample: u64,
+    /// Steps in all, once they are known.
+    pub planned_steps: Option<u64>,
+    /// Wall seconds spent training, over all parts of the run.
+    pub seconds: f64,
+    /// The loss of the last step, nats per target.
+    pub last_loss: Option<f64>,
+    /// The best validation.
+    pub best: Best,
+}
+
+impl TrainState {
+    /// The state before the first step.
+    #[must_use]
+    pub fn new(params: Params, optim: &OptimConfig) -> Self {
+        let optimizer = optim::build(optim, &params);
+        Self { progress: Progress::default(), params, optimizer }
+    }
+}

@@ -1,0 +1,275 @@
+//! The loop: batches in, weights out, with everything that listens told in order.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ssl_data::batch::Batch;
+use ssl_data::rng;
+use ssl_model::params::Params;
+use ssl_model::{Model, Pass};
+use ssl_torch::{guard, optimizer};
+use tch::{Kind, Tensor};
+
+use crate::checkpoint::{self, Checkpoint, Companion};
+use crate::config::TrainConfig;
+use crate::error::{Error, Result};
+use crate::feed::{self, Feed};
+use crate::schedule::{Schedule, ScheduleConfig};
+use crate::state::{Progress, TrainState};
+
+/// Keeps the draws of dropout apart from the other uses of a run's seed.
+const DROPOUT: u64 = 0x6472_6f70_6f75_7400;
+/// How long speed is measured before a run of so many minutes fixes its number of steps.
+const CALIBRATION: Duration = Duration::from_secs(10);
+
+/// One step, as it went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Steps in all, once they are known.
+    pub planned_steps: Option<u64>,
+    /// Targets trained on so far.
+    pub tokens: u64,
+    /// The weighted mean loss of the whole step, nats per target.
+    pub loss: f64,
+    /// The learning rate used.
+    pub lr: f64,
+    /// The gradient's length before clipping, of the mean loss.
+    pub grad_norm: f64,
+    /// Wall seconds of training so far.
+    pub seconds: f64,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Another step.
+    Continue,
+    /// Save and end.
+    Stop,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// All steps are done.
+    Finished,
+    /// Validation stopped improving.
+    Patience,
+    /// A listener asked: a signal, say.
+    Asked,
+}
+
+/// What a hook may fail with.
+pub type HookError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Listens to a run; it sees the model and cannot alter the step.
+pub trait Hook {
+    /// After every step; `logged` where a record is due.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn step(&mut self, report: &StepReport, logged: bool) -> std::result::Result<Flow, HookError>;
+
+    /// Steps between two validations; `None` never validates.
+    fn eval_every(&self) -> Option<u64>;
+
+    /// The validation loss now, nats per token; also after the last step.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn validate(&mut self, model: &dyn Model, report: &StepReport) -> std::result::Result<f64, HookError>;
+
+    /// After a checkpoint was written.
+    fn saved(&mut self, checkpoint: &Checkpoint);
+
+    /// A checkpoint could not be written; the run goes on and tries again at the next.
+    fn save_failed(&mut self, fault: &Error);
+}
+
+/// Where and with what companions a run saves.
+#[derive(Debug)]
+pub struct Saving {
+    /// The folder of checkpoints.
+    pub root: PathBuf,
+    /// The hash of the configuration.
+    pub config_hash: String,
+    /// Files that travel along.
+    pub companions: Vec<Companion>,
+}
+
+/// A run.
+pub struct Trainer<'a> {
+    /// The model; its leaves are those of `state.params`.
+    pub model: &'a dyn Model,
+    /// Where batches come from, standing at `state.progress.sample`.
+    pub feed: Feed,
+    /// What must survive.
+    pub state: &'a mut TrainState,
+    /// How the run goes.
+    pub config: &'a TrainConfig,
+    /// The peak learning rate.
+    pub peak_lr: f64,
+    /// Its course.
+    pub schedule: &'a ScheduleConfig,
+    /// Where checkpoints go; `None` keeps none.
+    pub saving: Option<Saving>,
+}
+
+impl Trainer<'_> {
+    /// Trains to the end of the plan, until patience is at its end, or until the hook says stop; the last state is saved.
+    ///
+    /// # Errors
+    /// When a step fails; the checkpoint before it stays. When the last state cannot be saved.
+    pub fn fit(&mut self, hook: &mut dyn Hook) -> Result<Stopped> {
+        let start = Instant::now();
+        let before = self.state.progress;
+        let mut saved = (before.step > 0).then_some(before.step);
+        let mut stopped = Stopped::Finished;
+        loop {
+            let elapsed = start.elapsed();
+            self.plan(elapsed, before.step);
+            if self.state.progress.planned_steps.is_some_and(|steps| self.state.progress.step >= steps) {
+                break;
+            }
+            let mut report = self.step()?;
+            report.seconds = before.seconds + start.elapsed().as_secs_f64();
+            self.state.progress.seconds = report.seconds;
+            let step = report.step;
+            let last = report.planned_steps == Some(step);
+            let failed = |source| Error::Hook { step, source };
+            let mut flow = hook.step(&report, last || step.is_multiple_of(self.config.log_every_steps)).map_err(failed)?;
+            if flow == Flow::Stop {
+                stopped = Stopped::Asked;
+            }
+            let mut save = step.is_multiple_of(self.config.save_every_steps);
+            if flow == Flow::Continue && hook.eval_every().is_some_and(|every| last || step.is_multiple_of(every)) {
+                let loss = hook.validate(self.model, &report).map_err(failed)?;
+                save |= self.state.progress.best.update(step, loss);
+                if self.state.progress.best.exhausted(self.config.patience_evals) {
+                    (flow, stopped) = (Flow::Stop, Stopped::Patience);
+                }
+            }
+            if save && !last && flow == Flow::Continue {
+                match self.save(hook) {
+                    Ok(()) => saved = Some(step),
+                    Err(fault) => hook.save_failed(&fault),
+                }
+            }
+            if flow == Flow::Stop {
+                break;
+            }
+        }
+        if saved != Some(self.state.progress.step) {
+            self.save(hook)?;
+        }
+        Ok(stopped)
+    }
+
+    /// One optimizer step over all its micro-batches.
+    ///
+    /// # Errors
+    /// When data cannot be read, an operation fails, or loss or gradient are not finite; weights are then as before.
+    pub fn step(&mut self) -> Result<StepReport> {
+        let Progress { step, .. } = self.state.progress;
+        let fault = |source| Error::Step { step: step + 1, source };
+        let leaves: Vec<Tensor> = self.state.params.list().iter().map(|param| param.leaf.shallow_clone()).collect();
+        optimizer::drop_grads(&leaves)?;
+        let (mut nats, mut weight, mut sums) = (0.0, 0.0, Vec::new());
+        let passes = u64::from(self.config.accumulate);
+        let first = self.state.progress.sample;
+        for pass in 0..passes {
+            let micro = self.feed.next()?;
+            weight += feed::weight(&micro.batch);
+            let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
+            nats += self.forward_backward(&batch, micro.first, pass)?;
+            if passes > 1 {
+                if sums.is_empty() {
+                    sums = gradients(&self.state.params)?.iter().map(|grad| grad.to_kind(Kind::Float).copy()).collect();
+                } else {
+                    optimizer::accumulate(&sums, &gradients(&self.state.params)?)?;
+                }
+                optimizer::drop_grads(&leaves)?;
+            }
+            self.state.progress.sample += batch_rows(&batch);
+        }
+        let grads = if sums.is_empty() { gradients(&self.state.params)? } else { sums };
+        // Gradients are those of the summed nats; one factor makes them those of the mean, clipped.
+        let mean = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        let norm = optimizer::norm(&grads).map_err(fault)? * mean;
+        if !norm.is_finite() {
+            self.state.progress.sample = first;
+            return Err(Error::NonFinite { step: step + 1, what: "gradient's length", value: norm, sample: first });
+        }
+        // PyTorch's clip_grad_norm_ divides by the length plus 1e-6.
+        let clip = self.config.clip_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        let planned = self.state.progress.planned_steps;
+        let lr = self.peak_lr * Schedule::new(self.schedule, planned.unwrap_or(u64::MAX)).share(step);
+        let TrainState { params, optimizer, progress } = &mut *self.state;
+        optimizer.step(params, &grads, lr, mean * clip)?;
+        progress.step += 1;
+        progress.tokens += weight as u64;
+        let loss = nats * mean;
+        progress.last_loss = Some(loss);
+        Ok(StepReport { step: step + 1, planned_steps: planned, tokens: progress.tokens, loss, lr, grad_norm: norm, seconds: progress.seconds })
+    }
+
+    /// Weighted nats of one micro-batch; its gradients are on the leaves.
+    fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, pass: u64) -> Result<f64> {
+        let Progress { step, .. } = self.state.progress;
+        let draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
+        let loss = guard(|| {
+            tch::manual_seed(draws as i64);
+            let loss = self.model.loss(batch, Pass::Train);
+            let nats = loss.total.double_value(&[]);
+            if nats.is_finite() {
+                loss.total.backward();
+            }
+            (nats, loss)
+        });
+        let (nats, loss) = loss.map_err(|source| Error::Step { step: step + 1, source })?;
+        if nats.is_finite() {
+            return Ok(nats);
+        }
+        let row = loss.rows().iter().position(|(nats, _)| !nats.is_finite()).unwrap_or(0);
+        Err(Error::NonFinite { step: step + 1, what: "loss", value: nats, sample: first + row as u64 })
+    }
+
+    /// Fixes the number of steps: as configured, or from the speed of the first ones. Once fixed it stays.
+    fn plan(&mut self, elapsed: Duration, from: u64) {
+        let progress = &mut self.state.progress;
+        let done = progress.step - from;
+        if let Some(steps) = self.config.steps {
+            progress.planned_steps = Some(steps);
+        } else if let (None, Some(minutes)) = (progress.planned_steps, self.config.minutes)
+            && (elapsed >= CALIBRATION || elapsed.as_secs_f64() >= minutes * 60.0)
+            && done > 0
+        {
+            let left = (minutes * 60.0 - progress.seconds).max(0.0);
+            progress.planned_steps = Some(progress.step + (left / (elapsed.as_secs_f64() / done as f64)) as u64);
+        }
+    }
+
+    fn save(&self, hook: &mut dyn Hook) -> Result<()> {
+        let Some(saving) = &self.saving else { return Ok(()) };
+        let saved = Checkpoint::save(&saving.root, self.state, &saving.config_hash, &saving.companions)?;
+        hook.saved(&saved);
+        let best = self.state.progress.best.at.map(|(step, _)| step);
+        checkpoint::rotate(&saving.root, self.config.keep_checkpoints, best)
+    }
+}
+
+/// The gradients on all leaves.
+fn gradients(params: &Params) -> Result<Vec<Tensor>> {
+    let grad = |param: &ssl_model::params::Param| {
+        let grad = param.leaf.grad();
+        if grad.defined() { Ok(grad.contiguous()) } else { Err(Error::NoGradient { name: param.name.clone() }) }
+    };
+    params.list().iter().map(grad).collect()
+}
+
+fn batch_rows(batch: &Batch<Tensor>) -> u64 {
+    let Batch::Rows(rows) = batch;
+    rows.inputs.size().first().copied().unwrap_or(0) as u64
+}
