@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use crate::output::say;
 use crate::{setup, workspace};
 
+/// Where the loader looks for libraries.
+const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+
 /// `cargo` in the workspace, building against the linked libtorch.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -40,7 +43,7 @@ impl Ssl {
     /// A call of it, in the workspace's folder.
     pub(crate) fn call(&self, verb: &str, device: Option<&str>) -> Command {
         let mut command = Command::new(&self.0);
-        command.arg(verb).current_dir(workspace::root()).env("LD_LIBRARY_PATH", libraries()).stdin(Stdio::null());
+        command.arg(verb).current_dir(workspace::root()).env(LIBRARY_PATH, libraries()).stdin(Stdio::null());
         if let Some(device) = device {
             command.args(["--device", device]);
         }
@@ -51,7 +54,7 @@ impl Ssl {
 /// The linked libraries before those that the user already has on the path.
 fn libraries() -> OsString {
     let mut path = workspace::view().join("lib").into_os_string();
-    if let Some(more) = env::var_os("LD_LIBRARY_PATH").filter(|more| !more.is_empty()) {
+    if let Some(more) = env::var_os(LIBRARY_PATH).filter(|more| !more.is_empty()) {
         path.push(":");
         path.push(more);
     }

@@ -64,12 +64,17 @@ pub(crate) fn code(status: ExitStatus) -> u8 {
 mod tests {
     use super::*;
 
+    /// One test: two would share the slot of the child that runs now.
     #[test]
-    fn exit_codes_and_signals_pass_through() {
+    fn exit_codes_pass_out_and_ctrl_c_passes_in() {
         let run = |script: &str| code(status(Command::new("sh").args(["-c", script])).unwrap());
         assert_eq!(run("exit 75"), 75);
         assert_eq!(run("kill -TERM $$"), 128 + 15);
-        let output = output(Command::new("sh").args(["-c", "echo said"])).unwrap();
-        assert_eq!(output.stdout, b"said\n");
+        let said = output(Command::new("sh").args(["-c", "echo said"])).unwrap();
+        assert_eq!(said.stdout, b"said\n");
+
+        // The child interrupts us, and is interrupted in turn.
+        let script = format!("trap 'kill $!; exit 75' INT; sleep 60 & kill -INT {}; wait", std::process::id());
+        assert_eq!(run(&script), 75);
     }
 }

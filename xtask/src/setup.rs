@@ -42,6 +42,16 @@ pub(crate) fn ensure() -> Result<()> {
         None => download::torch()?,
     };
     view::link(&torch, &view, wish.as_deref())?;
+    let missing = view::unresolved(&view);
+    if !missing.is_empty() {
+        view::unlink(&view)?;
+        bail!(
+            "the libtorch at {} needs libraries that are not on this machine: {}. Install them, \
+             or unset LIBTORCH and take that python3 off PATH: then the pinned one is fetched",
+            torch.display(),
+            missing.join(", ")
+        );
+    }
     say(format_args!("libtorch {} linked from {}", pins::VERSION, torch.display()));
     Ok(())
 }

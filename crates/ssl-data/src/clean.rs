@@ -192,10 +192,14 @@ fn mend(text: &str, format: Format, repairs: &mut Repairs) -> String {
 
 /// Whether the text is in normalization form C for certain.
 fn is_composed(text: &str) -> bool {
-    // Latin, Han, kana letters, Hangul syllables, general punctuation and full-width forms are what most text is made of,
-    // and not one of them is part of a longer or shorter spelling of anything.
-    let plain = |c: char| matches!(c, ..'\u{300}' | '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3029}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{ff01}'..='\u{ff60}');
-    text.is_ascii() || text.chars().all(plain) || is_nfc_quick(text.chars()) == IsNormalized::Yes
+    text.is_ascii() || text.chars().all(stands_alone) || is_nfc_quick(text.chars()) == IsNormalized::Yes
+}
+
+/// What most text is made of, none of it part of a longer or shorter spelling of anything: Latin, Cyrillic, general
+/// punctuation, kana, Han, Hangul syllables and full-width forms.
+const fn stands_alone(c: char) -> bool {
+    matches!(c, ..'\u{300}' | '\u{400}'..='\u{482}' | '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3029}' | '\u{3041}'..='\u{3096}')
+        || matches!(c, '\u{30a1}'..='\u{30fa}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{ff01}'..='\u{ff60}')
 }
 
 /// Gathers mended lines.
@@ -261,4 +265,122 @@ fn is_plain(line: &[u8]) -> bool {
     // U+0080 to U+009F are C2 80 to C2 9F; U+FEFF is EF BB BF.
     let marks = || line.windows(2).fold(false, |found, pair| found | (pair[0] == 0xc2 && pair[1] < 0xa0) | (pair[0] == 0xef && pair[1] == 0xbb));
     !control && (line.is_ascii() || !marks())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use unicode_normalization::char::canonical_combining_class;
+    use unicode_normalization::is_nfc;
+
+    use super::*;
+    use crate::document::Origin;
+
+    fn config(clean: serde_json::Value) -> DataConfig {
+        let mut config: DataConfig =
+            serde_json::from_value(serde_json::json!({ "paths": [], "tokenizer": { "char": {} } })).expect("a configuration");
+        config.clean = serde_json::from_value(clean).expect("a configuration");
+        config
+    }
+
+    fn record(bytes: &[u8], format: Format) -> Record {
+        Record { bytes: bytes.into(), origin: Origin { path: Path::new("a").into(), line: 3 }, offset: 10, format }
+    }
+
+    fn mended(text: &str, format: Format) -> (String, Repairs) {
+        let mut repairs = Repairs::default();
+        (mend(text, format, &mut repairs), repairs)
+    }
+
+    #[test]
+    fn accidents_of_storage_go_and_are_counted() {
+        let cases = [
+            ("\u{feff}a\u{feff}b", "ab", Repairs { byte_order_marks: 2, ..Repairs::default() }),
+            ("a\r\nb\r\n\r\nc\rd", "a\nb\n\nc\nd", Repairs { line_ends: 4, ..Repairs::default() }),
+            ("a\u{c}b\u{b}c\u{85}d", "a\nb\nc\nd", Repairs { line_ends: 3, ..Repairs::default() }),
+            ("a\0b\u{7f}\u{1b}[1m\u{9f}c\td", "ab[1mc\td", Repairs { control_characters: 4, ..Repairs::default() }),
+            ("\n \n  a \t\nb\u{3000}\n\n", "  a\nb", Repairs { space_bytes: 2 + 1 + 2 + 3 + 2, ..Repairs::default() }),
+            ("a \0 \nb", "a\nb", Repairs { control_characters: 1, space_bytes: 2, ..Repairs::default() }),
+            ("e\u{301}", "é", Repairs { composed_documents: 1, ..Repairs::default() }),
+            ("e\0\u{301}", "é", Repairs { composed_documents: 1, control_characters: 1, ..Repairs::default() }),
+        ];
+        for (text, expect, counts) in cases {
+            assert_eq!(mended(text, Format::Text), (expect.into(), counts), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_language_stays_as_it_was_written() {
+        let text = "“Well—it’s ½ done…”\n\t\u{3000}《红楼梦》，第１回：「好了歌」！\nعربي\u{200c}؟ 👩\u{200d}🚀 ﬁ ² Ⅷ\n<|endoftext|> <p>x</p>";
+        assert_eq!(mended(text, Format::Text), (text.into(), Repairs::default()));
+    }
+
+    #[test]
+    fn markdown_keeps_its_line_breaks() {
+        assert_eq!(mended("a  \nb\n   \nc  ", Format::Markdown).0, "a  \nb\n\nc");
+    }
+
+    #[test]
+    fn bad_utf8_follows_the_rule() {
+        let bad = |rule: &str| clean(record(b"ab\xffc\xe4\xb8", Format::Text), &config(serde_json::json!({ "bad-utf8": rule })));
+        assert!(matches!(bad("drop"), Verdict::Unreadable(Reason::InvalidUtf8, Error::Utf8 { offset: 12, .. })));
+        let Verdict::Kept(document, repairs) = bad("replace") else { panic!("it is kept") };
+        assert_eq!((document.text.as_str(), repairs.invalid_sequences), ("ab\u{fffd}c\u{fffd}", 2));
+    }
+
+    #[test]
+    fn bounds_count_characters_and_hold_at_their_edges() {
+        let reason = |text: &str, rules: serde_json::Value| match clean(record(text.as_bytes(), Format::Text), &config(rules)) {
+            Verdict::Dropped(reason) => Some(reason),
+            Verdict::Kept(..) => None,
+            Verdict::Unreadable(_, fault) => panic!("{fault}"),
+        };
+        assert_eq!(reason(" \n\t\r\n\0", serde_json::json!({})), Some(Reason::Empty));
+        assert_eq!(reason("", serde_json::json!({ "min-chars": 0 })), Some(Reason::Empty));
+        assert_eq!(reason("中文", serde_json::json!({ "min-chars": 2, "max-chars": 2 })), None);
+        assert_eq!(reason("中文", serde_json::json!({ "min-chars": 3 })), Some(Reason::TooShort));
+        assert_eq!(reason("中文", serde_json::json!({ "max-chars": 1 })), Some(Reason::TooLong));
+        // Six of eight characters stand in lines that stood before.
+        let text = "ab\nab\n\nab\nab";
+        assert_eq!(reason(text, serde_json::json!({ "max-repeated-lines": 0.75 })), None);
+        assert_eq!(reason(text, serde_json::json!({ "max-repeated-lines": 0.74 })), Some(Reason::RepeatedLines));
+        assert_eq!(reason("a\n\n\nb", serde_json::json!({ "max-repeated-lines": 0.0 })), None);
+    }
+
+    #[test]
+    fn a_line_of_json_gives_its_text_behind_a_mark_at_the_start_of_the_file_only() {
+        let at = |offset| {
+            let record = Record { offset, ..record("\u{feff}{\"text\": \"a\\r\\nb\"}".as_bytes(), Format::Jsonl) };
+            clean(record, &config(serde_json::json!({})))
+        };
+        assert!(matches!(at(0), Verdict::Kept(document, _) if document.text == "a\nb"));
+        assert!(matches!(at(9), Verdict::Unreadable(Reason::NotJson, Error::Json { .. })));
+    }
+
+    #[test]
+    fn characters_that_stand_alone_are_never_composed() {
+        for c in ('\0'..=char::MAX).filter(|&c| stands_alone(c)) {
+            assert_eq!(canonical_combining_class(c), 0, "{c:?}");
+            assert_eq!(is_nfc_quick(std::iter::once(c)), IsNormalized::Yes, "{c:?}");
+        }
+    }
+
+    proptest! {
+        /// What was cleaned is clean.
+        #[test]
+        fn cleaning_twice_changes_nothing(
+            text in "(\\PC|[\u{0}-\u{20}\u{7f}-\u{a0}\u{feff}\u{300}-\u{345}\u{3099}\u{1100}\u{1161}\u{2000}\u{2028}]|\r\n|[a-zé]){0,60}",
+            markdown in any::<bool>(),
+        ) {
+            let format = if markdown { Format::Markdown } else { Format::Text };
+            let (once, _) = mended(&text, format);
+            let (twice, repairs) = mended(&once, format);
+            prop_assert_eq!(&once, &twice);
+            prop_assert_eq!(repairs, Repairs::default());
+            prop_assert!(is_nfc(&once));
+            prop_assert!(once.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl Finder<'_> {
         let fault = |fault: glob::PatternError| Error::Glob { pattern: path.into(), reason: fault.msg.into() };
         // The glob crate walks in the order of names.
         for entry in glob::glob_with(pattern, options).map_err(fault)? {
-            let entry = entry.map_err(|fault| Error::io("list", &fault.path().to_path_buf(), fault.into_error()))?;
+            let entry = entry.map_err(|fault| Error::io("list", &fault.path().to_owned(), fault.into()))?;
             if entry.is_dir() {
                 self.folder(&entry, &fixed)?;
             } else {

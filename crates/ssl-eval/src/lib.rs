@@ -1,1 +1,17 @@
-//! Under construction.
+//! Scores and samples of self-supervised models. Knows nothing of training.
+//!
+//! ```
+//! use ssl_eval::sample::{pick, Sampling};
+//!
+//! let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+//! assert_eq!(pick(&[0.1, 2.0, -1.0], &greedy, 0), 1);
+//! ```
+
+pub mod bits_per_byte;
+pub mod config;
+pub mod error;
+pub mod estimate;
+pub mod sample;
+
+pub use error::{Error, Result};
+pub use estimate::Estimate;

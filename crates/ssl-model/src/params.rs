@@ -65,11 +65,11 @@ impl Params {
 
     /// Makes a weight and returns the leaf to compute with; its draws depend on the seed and on its place in the model.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> Tensor {
-        // Drawn on the CPU whatever the device, so that a seed means the same weights everywhere.
-        let mut master = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-        if let Some(seed) = self.seed {
-            init.fill(&mut master, rng::hash(seed, STREAM, self.list.len() as u64));
-        }
+        let count = shape.iter().product::<i64>() as usize;
+        let master = match self.seed {
+            Some(seed) => Tensor::from_slice(&init.draw(count, rng::hash(seed, STREAM, self.list.len() as u64))).view(shape),
+            None => Tensor::zeros(shape, (Kind::Float, Device::Cpu)),
+        };
         let master = master.to_device(self.device);
         let leaf = match self.precision {
             Precision::Fp32 => master.shallow_clone(),
@@ -118,5 +118,5 @@ impl Params {
     }
 }
 
-/// Keeps initial weights apart from the other uses of a run's seed.
-const STREAM: u64 = 0x0069_6e69_7469_616c;
+/// Keeps the seeds of weights apart from the other uses of a run's seed.
+const STREAM: u64 = 0x7765_6967_6874_7300;

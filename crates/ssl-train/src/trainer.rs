@@ -202,12 +202,10 @@ impl Trainer<'_> {
             self.state.progress.sample = first;
             return Err(Error::NonFinite { step: step + 1, what: "gradient's length", value: norm, sample: first });
         }
-        // PyTorch's clip_grad_norm_ divides by the length plus 1e-6.
-        let clip = self.config.clip_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
         let planned = self.state.progress.planned_steps;
         let lr = self.peak_lr * Schedule::new(self.schedule, planned.unwrap_or(u64::MAX)).share(step);
         let TrainState { params, optimizer, progress } = &mut *self.state;
-        optimizer.step(params, &grads, lr, mean * clip)?;
+        optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm))?;
         progress.step += 1;
         progress.tokens += weight as u64;
         let loss = nats * mean;
@@ -258,6 +256,12 @@ impl Trainer<'_> {
         let best = self.state.progress.best.at.map(|(step, _)| step);
         checkpoint::rotate(&saving.root, self.config.keep_checkpoints, best)
     }
+}
+
+/// What gradients of length `norm` are multiplied by so that they are no longer than `max`, in PyTorch's form.
+#[must_use]
+pub fn clip(norm: f64, max: Option<f64>) -> f64 {
+    max.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0))
 }
 
 /// The gradients on all leaves.

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -89,6 +90,18 @@ pub(crate) fn link(torch: &Path, view: &Path, wish: Option<&Path>) -> Result<()>
     fs::write(fresh.join(STAMP), stamp)?;
     remove(view)?;
     fs::rename(&fresh, view).with_context(|| format!("cannot place {}", view.display()))
+}
+
+/// Libraries that the linked `libtorch_cpu` needs and the loader does not find; nothing where there is no `ldd` to ask.
+pub(crate) fn unresolved(view: &Path) -> Vec<String> {
+    let output = Command::new("ldd").arg(view.join("lib/libtorch_cpu.so")).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter_map(|line| line.trim().strip_suffix(" => not found")).map(String::from).collect()
+}
+
+/// Takes the view away.
+pub(crate) fn unlink(view: &Path) -> Result<()> {
+    remove(view)
 }
 
 /// Removes a folder or a link, if there is one.

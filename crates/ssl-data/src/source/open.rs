@@ -79,6 +79,10 @@ pub(super) fn explain(fault: io::Error, path: &Path, offset: u64) -> Error {
     }
 }
 
+fn stopped() -> io::Error {
+    io::Error::other(Error::Interrupted { stage: "reading" })
+}
+
 /// The file as stored; hashes what it reads.
 struct Raw<'a> {
     path: PathBuf,
@@ -99,7 +103,7 @@ impl Read for Raw<'_> {
     /// Errors are [`Error`]s in the coat of an `io::Error`, so that they pass through any decoder unchanged.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if (self.stop)() {
-            return Err(io::Error::other(Error::Interrupted { stage: "reading" }));
+            return Err(stopped());
         }
         loop {
             match self.file.read(buffer) {
@@ -171,13 +175,15 @@ impl<'a> Unpacked<'a> {
 
 impl Read for Unpacked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // A few bytes on the disk may keep a decoder busy for long, so this is asked here as well.
+        if (self.raw().stop)() {
+            return Err(stopped());
+        }
         let read = match &mut self.decoder {
             Decoder::Plain(raw) => return raw.read(buffer).inspect(|&read| {
                 self.offset += read as u64;
                 raw.progress.unpacked.fetch_add(read as u64, Ordering::Relaxed);
             }),
-            // A few bytes on the disk may keep a decoder busy for long.
-            _ if (self.raw().stop)() => return Err(io::Error::other(Error::Interrupted { stage: "reading" })),
             Decoder::Gzip(decoder) => decoder.read(buffer)?,
             Decoder::Zstd(decoder) => decoder.read(buffer)?,
         };

@@ -1,0 +1,176 @@
+//! Turns raw files into a corpus folder: read and clean, train the tokenizer, encode and pack.
+//!
+//! The work is done in `prepare.tmp` inside the folder and moved out at the end, the manifest last, so that the folder
+//! holds a whole corpus or none. Each finished stage is recorded there; a run that was stopped or killed goes on behind
+//! the last of them. A corpus of other inputs or another configuration in the same folder stays whole until the new one
+//! is packed, and is then replaced. One process works in a folder at a time; others wait for it.
+//!
+//! What comes out is a function of the inputs and the configuration alone: not of threads, time or interruptions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use crate::config::{DataConfig, TokenizerConfig, WindowConfig};
+use crate::corpus::{Corpus, SplitName};
+use crate::error::{Error, Result};
+use crate::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
+use crate::source::{self, Input, Progress, Stamp};
+use crate::vocab::Vocab;
+
+mod division;
+mod encode;
+mod folder;
+mod read;
+mod spool;
+mod tokenizer;
+
+use folder::{Finished, Folder, Trained};
+
+/// The version of the rules by which text is cleaned, divided and sampled: a change has every corpus prepared again.
+const RULES: u32 = 1;
+
+/// The stages' names, as [`Watch`] and the manifest give them.
+pub mod stage {
+    /// Every input is read once and hashed.
+    pub const CHECK: &str = "check inputs";
+    /// Another process works in the folder.
+    pub const WAIT: &str = "wait for another process";
+    /// Inputs become clean documents.
+    pub const READ: &str = "read and clean";
+    /// A sample of the documents becomes a vocabulary.
+    pub const TOKENIZER: &str = "train tokenizer";
+    /// Documents become shards.
+    pub const ENCODE: &str = "encode and pack";
+}
+
+/// Looks on while a corpus is prepared.
+pub trait Watch: Sync {
+    /// Called often: `done_bytes` of the `total_bytes` that the stage reads are done, and `documents` so far.
+    fn stage(&self, stage: &'static str, done_bytes: u64, total_bytes: Option<u64>, documents: u64);
+
+    /// Asked often and from several threads; a yes ends the preparation with [`Error::Interrupted`].
+    fn stop(&self) -> bool;
+}
+
+/// Watches nothing and never stops.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Watch for Silent {
+    fn stage(&self, _: &'static str, _: u64, _: Option<u64>, _: u64) {}
+
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Prepares the corpus that `config` describes in the folder `into`; returns at once when it lies there already.
+///
+/// # Errors
+/// When an input is missing, damaged, hostile beyond the limits of `config`, or changes meanwhile; when cleaning leaves
+/// nothing; when the disk refuses; when `watch` says stop. Finished stages are kept for the next run.
+pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Manifest> {
+    let inputs = check(source::find(config, into)?, watch)?;
+    let fingerprint = fingerprint(config, &inputs, into)?;
+    if let Some(manifest) = whole(into, &fingerprint) {
+        return Ok(manifest);
+    }
+    let folder = Folder::lock(into, watch)?;
+    // Whoever held the lock may have done the work.
+    if let Some(manifest) = whole(into, &fingerprint) {
+        folder.clear()?;
+        return Ok(manifest);
+    }
+    let mut finished = folder.resume(&fingerprint)?;
+    match stages(config, &inputs, &folder, &mut finished, watch) {
+        Ok(manifest) => {
+            folder.commit(&manifest)?;
+            Ok(manifest)
+        }
+        Err(fault) => {
+            // The fault is what counts; what cannot be removed now is removed by the next run.
+            let _ = folder.sweep(&finished);
+            Err(fault)
+        }
+    }
+}
+
+/// Runs the stages that are not finished.
+fn stages(config: &DataConfig, inputs: &[(Input, Stamp)], folder: &Folder, finished: &mut Finished, watch: &dyn Watch) -> Result<Manifest> {
+    let spool = folder.spool();
+    let cleaned = if let Some(cleaned) = finished.cleaned.clone() {
+        cleaned
+    } else {
+        let cleaned = read::run(config, inputs, &spool, watch)?;
+        finished.cleaned = Some(cleaned.clone());
+        folder.record(finished)?;
+        cleaned
+    };
+    let trained = if let Some(trained) = finished.tokenizer.clone() {
+        trained
+    } else {
+        let stage = tokenizer::run(config, &cleaned, &spool, &folder.tokenizer(), watch)?;
+        let trained = Trained { digest: folder.digest()?, stage };
+        finished.tokenizer = Some(trained.clone());
+        folder.record(finished)?;
+        trained
+    };
+    let vocab = Vocab::load(&folder.tokenizer())?;
+    let packed = encode::run(&vocab, &cleaned, &spool, folder.work(), watch)?;
+    Ok(Manifest {
+        version: VERSION,
+        fingerprint: finished.fingerprint.clone(),
+        token_bytes: packed.layout.width.bytes(),
+        vocab_size: packed.layout.vocab_size,
+        separator: packed.layout.separator,
+        train: packed.train,
+        validation: packed.validation,
+        files: inputs.len() as u64,
+        dropped: cleaned.dropped,
+        examples: cleaned.examples,
+        repaired: cleaned.repaired,
+        stages: vec![cleaned.stage, trained.stage, packed.stage],
+    })
+}
+
+/// Hashes every input, so that a change between now and its reading is seen.
+fn check(inputs: Vec<Input>, watch: &dyn Watch) -> Result<Vec<(Input, Stamp)>> {
+    let progress = Progress::default();
+    let stamped = inputs.into_par_iter().map(|input| {
+        let stamp = source::stamp(&input.path, &progress, &|| watch.stop())?;
+        watch.stage(stage::CHECK, progress.stored.load(Ordering::Relaxed), None, 0);
+        Ok((input, stamp))
+    });
+    // All of them, so that the fault told is the first in the order of the inputs.
+    stamped.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// Identifies the corpus: its rules, its configuration apart from what does not touch the corpus (how it is cut into
+/// windows, how its files were named), and its inputs.
+fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> Result<String> {
+    let mut config = DataConfig { paths: Vec::new(), extensions: Vec::new(), windows: WindowConfig::default(), ..config.clone() };
+    let mut hash = blake3::Hasher::new();
+    if let TokenizerConfig::File { path } = &mut config.tokenizer {
+        let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
+        hash.update(blake3::hash(&bytes).as_bytes());
+        *path = PathBuf::new();
+    }
+    let inputs: Vec<_> = inputs.iter().map(|(input, stamp)| (&input.name, stamp.size, stamp.digest)).collect();
+    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, inputs)).map_err(|source| Error::Manifest { path: into.into(), source })?;
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+/// The manifest of the corpus in `dir`, if it is the one looked for and all of it is there.
+fn whole(dir: &Path, fingerprint: &str) -> Option<Manifest> {
+    let manifest = Manifest::load(dir).ok().filter(|manifest| manifest.fingerprint == fingerprint)?;
+    let text = fs::metadata(dir.join(VALIDATION_TEXT)).is_ok_and(|text| text.len() == manifest.validation.bytes);
+    let opens = |split| Corpus::open(dir, split).is_ok();
+    let all = text && dir.join(TOKENIZER).is_file() && opens(SplitName::Train) && opens(SplitName::Validation);
+    if !all {
+        tracing::warn!(dir = %dir.display(), "the corpus is damaged and is prepared again");
+    }
+    all.then_some(manifest)
+}

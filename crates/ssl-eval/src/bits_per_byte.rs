@@ -1,0 +1,80 @@
+//! Validation loss, per token and per byte of the text.
+//!
+//! `bits per byte = total nats / (bytes ln 2)`: nats per token depend on the tokenizer, bits per byte do not, and general
+//! compressors can be asked for theirs. Source: Gao et al. 2020, "The Pile", section 3.1.
+
+use ssl_data::batch::{Batch, Grid};
+use ssl_data::objective::Objective;
+use ssl_data::sampler::Sampler;
+use ssl_model::{Model, Pass};
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::estimate::Estimate;
+
+/// A validation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// Nats per token; the observations are windows.
+    pub nats_per_token: Estimate,
+    /// Bits per byte of UTF-8 text.
+    pub bits_per_byte: Estimate,
+    /// Targets scored.
+    pub tokens: u64,
+    /// Whether every target of the split was scored. Otherwise bytes are counted by the split's mean bytes per token.
+    pub whole: bool,
+}
+
+/// Scores the windows of `sampler` in order, each target once, up to `max_tokens`; `stop` is asked between batches.
+///
+/// # Errors
+/// When the corpus cannot be read, an operation fails, or `stop` says so.
+pub fn validate(
+    model: &dyn Model,
+    sampler: &Sampler,
+    objective: &dyn Objective,
+    rows: u64,
+    device: Device,
+    max_tokens: Option<u64>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Validation> {
+    let windows = sampler.in_order_len();
+    let mut observations = Vec::new();
+    let (mut at, mut tokens) = (0, 0.0);
+    while at < windows && max_tokens.is_none_or(|max| tokens < max as f64) {
+        if stop() {
+            return Err(Error::Stopped);
+        }
+        let end = (at + rows).min(windows);
+        let cut = (at..end).map(|index| sampler.in_order(index)).collect::<ssl_data::Result<Vec<_>>>()?;
+        let mut rngs: Vec<_> = (at..end).map(|index| sampler.rng(index)).collect();
+        let batch = objective.collate(&cut, &mut rngs);
+        let scored = ssl_torch::guard(|| tch::no_grad(|| model.loss(&upload(batch, device), Pass::Eval).rows()))?;
+        tokens += scored.iter().map(|(_, weight)| weight).sum::<f64>();
+        observations.extend(scored);
+        at = end;
+    }
+    let nats_per_token = Estimate::ratio(&observations);
+    let corpus = sampler.corpus();
+    let tokens_per_byte = corpus.targets() as f64 / corpus.bytes() as f64;
+    Ok(Validation {
+        nats_per_token,
+        bits_per_byte: nats_per_token.times(tokens_per_byte / std::f64::consts::LN_2),
+        tokens: tokens as u64,
+        whole: at == windows,
+    })
+}
+
+fn upload(batch: Batch<Grid>, device: Device) -> Batch<Tensor> {
+    let copied = batch.try_map(&mut |grid| {
+        let host = match &grid {
+            Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+            Grid::Reals { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+        };
+        Ok::<_, std::convert::Infallible>(host.to_device(device))
+    });
+    match copied {
+        Ok(batch) => batch,
+        Err(never) => match never {},
+    }
+}
