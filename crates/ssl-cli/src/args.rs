@@ -246,7 +246,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dtype {
     /// 32-bit floating point
-    F32,
+    Fp32,
     /// bfloat16, with 32-bit master weights
     Bf16,
 }

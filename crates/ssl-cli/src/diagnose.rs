@@ -147,4 +147,6 @@ fn faults<T>(root: &Node, values: &[T], holes: &BTreeSet<String>, validate: impl
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

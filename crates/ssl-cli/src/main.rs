@@ -1,2 +1,43 @@
-//! The `ssl` program.
-fn main() {}
+//! `ssl`: the program for self-supervised learning, from raw text to a model at work.
+
+mod args;
+mod assemble;
+mod command;
+mod compress;
+mod diagnose;
+mod outcome;
+mod overrides;
+mod page;
+mod progress;
+mod run;
+mod signal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+use crate::assemble::Session;
+use crate::outcome::{fail, tell};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let session = Session::new(&cli.common);
+    let done = match &cli.verb {
+        Verb::Prepare(args) => command::prepare::run(&session, args),
+        Verb::Train(args) => command::train::run(&session, args),
+        Verb::Eval(args) => command::eval::run(&session, args),
+        Verb::Generate(args) => command::generate::run(&session, args, cli.common.json),
+        Verb::Forward(args) => command::forward::run(&session, args),
+        Verb::Export(args) => command::convert::export(&session, args),
+        Verb::Import(args) => command::convert::import(&session, args),
+        Verb::Inspect { path } => command::inspect::run(path),
+        Verb::Bench(args) => command::bench::run(&session, args),
+        Verb::Check(args) => command::check::run(args),
+    };
+    session.progress.finish();
+    match done {
+        Ok(outcome) => tell(&outcome, cli.common.json),
+        Err(fault) => fail(&fault, cli.common.json),
+    }
+}

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use ssl_data::config::{DataConfig, Fault};
+use ssl_data::config::{DataConfig, Fault, WindowConfig};
 use ssl_eval::config::EvalConfig;
 use ssl_model::config::ModelConfig;
-use ssl_train::config::{OptimConfig, ScheduleConfig, TrainConfig};
+use ssl_train::config::{OptimConfig, TrainConfig};
+use ssl_train::schedule::ScheduleConfig;
 
 use crate::diagnose::{self, Diagnosis, Loaded};
 
@@ -27,6 +28,7 @@ pub(crate) struct RunConfig {
     /// How long, and in what batches.
     pub(crate) train: TrainConfig,
     /// When and how it is measured.
+    #[serde(default)]
     pub(crate) eval: EvalConfig,
 }
 
@@ -56,7 +58,78 @@ impl RunConfig {
             self.schedule.validate(),
             self.train.validate(),
             self.eval.validate(),
+            self.validate_together(),
         ];
         sections.into_iter().flatten().collect()
+    }
+
+    /// The faults that no section can see alone.
+    fn validate_together(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let context = self.model.context_tokens();
+        if let WindowConfig::Slide { stride_tokens } = self.data.windows
+            && stride_tokens > context
+        {
+            let message = format!("windows of {context} tokens that move on by {stride_tokens} would leave text unread");
+            faults.push(Fault::new("data.windows.slide.stride-tokens", message, format!("give at most {context}")));
+        }
+        let (name, warmup) = match self.schedule {
+            ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),
+            ScheduleConfig::Linear { warmup_steps, .. } => ("linear", warmup_steps),
+            ScheduleConfig::Cosine { warmup_steps, .. } => ("cosine", warmup_steps),
+            ScheduleConfig::Wsd { warmup_steps, .. } => ("wsd", warmup_steps),
+        };
+        if let Some(steps) = self.train.steps
+            && warmup > steps
+        {
+            let message = format!("a run of {steps} steps ends within a warm-up of {warmup}");
+            faults.push(Fault::new(&format!("schedule.{name}.warmup-steps"), message, "a few percent of the steps are common"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = r#"
+[data]
+paths = ["text"]
+[data.tokenizer.byte-bpe]
+vocab-tokens = 4096
+[objective.causal]
+[model.gpt]
+[optim.adamw]
+lr = 3e-4
+[schedule.cosine]
+warmup-steps = 20
+[train]
+steps = 100
+batch-rows = 8
+"#;
+
+    fn told(overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        match diagnose::parse("run.toml", RUN.into(), &overrides, RunConfig::validate) {
+            Ok(loaded) => loaded.resolved,
+            Err(diagnosis) => diagnosis.to_string(),
+        }
+    }
+
+    #[test]
+    fn small_run_is_enough_and_resolves_to_itself() {
+        let resolved = told(&[]);
+        let again = diagnose::parse("again", resolved.clone(), &[], RunConfig::validate).expect("a run");
+        assert_eq!(again.resolved, resolved);
+        assert!(resolved.contains("context-tokens = 1024") && resolved.contains("every-steps = 500"), "{resolved}");
+    }
+
+    #[test]
+    fn sections_are_checked_together() {
+        let told = told(&["data.windows.slide.stride-tokens=2000", "train.steps=10", "model.gpt.heads=7"]);
+        assert!(told.contains("windows of 1024 tokens that move on by 2000"), "{told}");
+        assert!(told.contains("a run of 10 steps ends within a warm-up of 20"), "{told}");
+        assert!(told.contains("768 / 7 leaves 5") && told.ends_with("3 faults"), "{told}");
     }
 }

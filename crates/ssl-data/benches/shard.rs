@@ -27,7 +27,7 @@ fn pack(dir: &Path, tokens: usize) {
         writer.push(&ids[rng.below(500) as usize..], 4000).expect("writes");
     }
     let train = writer.finish().expect("finishes");
-    let manifest = Manifest { token_bytes: 2, vocab_size: 8192, separator: 0, train, ..Manifest::default() };
+    let manifest = Manifest { version: ssl_data::manifest::VERSION, token_bytes: 2, vocab_size: 8192, separator: 0, train, ..Manifest::default() };
     fs::write(dir.join("manifest.json"), serde_json::to_vec(&manifest).expect("JSON")).expect("writes");
 }
 

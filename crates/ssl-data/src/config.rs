@@ -154,7 +154,7 @@ pub struct VocabConfig {
 
 /// How the stream of tokens becomes windows of the model's context length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum WindowConfig {
     /// Documents one after another, separators between; attention crosses them. Source: Radford et al. 2019.
     Packed {},

@@ -75,11 +75,11 @@ impl Watch for Silent {
 pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Manifest> {
     let inputs = check(source::find(config, into)?, watch)?;
     let fingerprint = fingerprint(config, &inputs, into)?;
-    if let Some(manifest) = whole(into, &fingerprint) {
+    if let Some(manifest) = whole(into, &fingerprint).filter(|_| !Folder::has_work(into)) {
         return Ok(manifest);
     }
     let folder = Folder::lock(into, watch)?;
-    // Whoever held the lock may have done the work.
+    // Whoever held the lock may have done the work, or was killed when nothing but clearing up was left.
     if let Some(manifest) = whole(into, &fingerprint) {
         folder.clear()?;
         return Ok(manifest);
@@ -99,7 +99,13 @@ pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Ma
 }
 
 /// Runs the stages that are not finished.
-fn stages(config: &DataConfig, inputs: &[(Input, Stamp)], folder: &Folder, finished: &mut Finished, watch: &dyn Watch) -> Result<Manifest> {
+fn stages(
+    config: &DataConfig,
+    inputs: &[(Input, Stamp)],
+    folder: &Folder,
+    finished: &mut Finished,
+    watch: &dyn Watch,
+) -> Result<Manifest> {
     let spool = folder.spool();
     let cleaned = if let Some(cleaned) = finished.cleaned.clone() {
         cleaned
@@ -159,7 +165,8 @@ fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> R
         *path = PathBuf::new();
     }
     let inputs: Vec<_> = inputs.iter().map(|(input, stamp)| (&input.name, stamp.size, stamp.digest)).collect();
-    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, inputs)).map_err(|source| Error::Manifest { path: into.into(), source })?;
+    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, inputs))
+        .map_err(|source| Error::Manifest { path: into.into(), source })?;
     Ok(hash.finalize().to_hex().to_string())
 }
 

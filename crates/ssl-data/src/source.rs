@@ -76,7 +76,10 @@ impl Finder<'_> {
         let fault = |fault: glob::PatternError| Error::Glob { pattern: path.into(), reason: fault.msg.into() };
         // The glob crate walks in the order of names.
         for entry in glob::glob_with(pattern, options).map_err(fault)? {
-            let entry = entry.map_err(|fault| Error::io("list", &fault.path().to_owned(), fault.into()))?;
+            let entry = entry.map_err(|fault| {
+                let path = fault.path().to_path_buf();
+                Error::io("list", &path, fault.into())
+            })?;
             if entry.is_dir() {
                 self.folder(&entry, &fixed)?;
             } else {
@@ -136,8 +139,9 @@ impl Finder<'_> {
             let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
             let lower = name.to_lowercase();
             let (stem, packing) = Packing::of(&lower);
+            let extension = Path::new(stem).extension().unwrap_or_default();
             let format = match self.config.format {
-                Format::Auto if stem.ends_with(".jsonl") || stem.ends_with(".ndjson") => Format::Jsonl,
+                Format::Auto if extension == "jsonl" || extension == "ndjson" => Format::Jsonl,
                 Format::Auto => Format::Text,
                 named => named,
             };
@@ -174,11 +178,22 @@ mod tests {
 
     #[test]
     fn a_folder_gives_its_text_files_sorted_and_skips_the_rest() {
-        let dir = tree(&["b.txt", "a.TXT.gz", "a/z.jsonl.zst", "a/.hidden.txt", ".git/x.txt", "c.png", "notxt", "corpus/validation.txt"]);
+        let dir = tree(&[
+            "b.txt",
+            "a.TXT.gz",
+            "a/z.jsonl.zst",
+            "a/.hidden.txt",
+            ".git/x.txt",
+            "c.png",
+            "notxt",
+            "corpus/validation.txt",
+        ]);
         fs::create_dir_all(dir.path().join("empty")).expect("creates");
         assert_eq!(names(dir.path(), &[""]).expect("finds"), ["a/z.jsonl.zst", "a.TXT.gz", "b.txt"]);
         assert!(matches!(names(dir.path(), &["empty"]), Err(Error::NoFiles { .. })));
-        assert!(matches!(names(dir.path(), &["b.txt", "missing.txt"]), Err(Error::NoFiles { pattern }) if pattern.ends_with("missing.txt")));
+        assert!(
+            matches!(names(dir.path(), &["b.txt", "missing.txt"]), Err(Error::NoFiles { pattern }) if pattern.ends_with("missing.txt"))
+        );
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn write(dir: &Path, documents: &[Vec<u32>], layout: Layout) -> Result<Manifest>
         writer.push(ids, 3 * ids.len() as u64)?;
     }
     let manifest = Manifest {
+        version: ssl_data::manifest::VERSION,
         token_bytes: layout.width.bytes(),
         vocab_size: layout.vocab_size,
         separator: SEPARATOR,

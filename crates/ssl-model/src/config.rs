@@ -66,7 +66,7 @@ impl GptConfig {
     /// Features inside the feed-forward.
     #[must_use]
     pub fn feed_forward(&self) -> u32 {
-        self.feed_forward_width.unwrap_or(4 * self.width)
+        self.feed_forward_width.unwrap_or(self.width.saturating_mul(4))
     }
 }
 

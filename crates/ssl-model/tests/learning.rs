@@ -84,7 +84,8 @@ fn a_fresh_model_knows_nothing() {
     for config in models() {
         let (model, _) = built(&config, Precision::Fp32);
         let loss = model.loss(&batch(), Pass::Eval).total.double_value(&[]) / 64.0;
-        assert!((loss - 50.0_f64.ln()).abs() < 0.1, "{}: {loss}", config.name());
+        // Logits begin with a standard deviation of 0.02 sqrt(32) = 0.11; twice that bounds their mean over these targets.
+        assert!((loss - 50.0_f64.ln()).abs() < 0.23, "{}: {loss}", config.name());
     }
 }
 

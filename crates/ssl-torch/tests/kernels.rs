@@ -53,7 +53,8 @@ fn head_and_loss_agree_with_separate_operations_in_fp64() {
 #[test]
 fn many_chunks_give_the_loss_and_gradients_of_one() {
     // 128 MiB of fp32 logits over 100 000 ids is 335 rows: 700 rows are three chunks.
-    check(700, 4, 100_000, Kind::Float, 1e-5);
+    // Each gradient of a hidden state adds 100 000 products in fp32, whose rounding grows as sqrt(1e5) 6e-8 = 2e-5.
+    check(700, 4, 100_000, Kind::Float, 2e-5);
 }
 
 #[test]

@@ -4,13 +4,15 @@ use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 use ssl_model::params::Precision;
 
+pub use crate::schedule::ScheduleConfig;
+
 /// How the run goes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainConfig {
-    /// Optimizer steps; give this or `minutes`.
+    /// Optimizer steps; give this, `minutes`, or both for whichever ends first.
     pub steps: Option<u64>,
-    /// Wall minutes: the speed of the first steps decides how many follow, and that number is kept from then on.
+    /// Wall minutes: the speed of the first ten seconds decides how many steps fit, and that number is kept from then on.
     pub minutes: Option<f64>,
     /// Windows in one forward pass.
     pub batch_rows: u32,

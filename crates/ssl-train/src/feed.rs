@@ -1,6 +1,6 @@
 //! Batches ahead of time: one thread cuts windows and collates them while the model computes.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ssl_data::batch::{Batch, Grid};
@@ -31,9 +31,7 @@ impl Feed {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(sampler: Sampler, objective: Box<dyn Objective>, rows: u64, from: u64) -> Result<Self> {
-        // Two ready and one in the making hide the disk; more would only hold memory.
-        let (sender, receiver) = sync_channel(2);
-        let work = move || {
+        Self::spawn(move |sender| {
             let mut first = from;
             loop {
                 let windows = (first..first + rows).map(|sample| sampler.window(sample)).collect::<ssl_data::Result<Vec<_>>>();
@@ -48,8 +46,21 @@ impl Feed {
                 }
                 first += rows;
             }
-        };
-        let spawned = thread::Builder::new().name("feed".into()).spawn(work);
+        })
+    }
+
+    /// The same batch over and over, for measuring speed alone.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn repeat(batch: Batch<Grid>) -> Result<Self> {
+        Self::spawn(move |sender| while sender.send(Ok(Micro { first: 0, batch: batch.clone() })).is_ok() {})
+    }
+
+    fn spawn(work: impl FnOnce(SyncSender<ssl_data::Result<Micro>>) + Send + 'static) -> Result<Self> {
+        // Two ready and one in the making hide the disk; more would only hold memory.
+        let (sender, receiver) = sync_channel(2);
+        let spawned = thread::Builder::new().name("feed".into()).spawn(move || work(sender));
         spawned.map_err(|source| crate::Error::Io { action: "start a thread for", path: "feed".into(), source })?;
         Ok(Self { receiver })
     }

@@ -4,7 +4,7 @@
 //! use ssl_train::schedule::{Schedule, ScheduleConfig};
 //!
 //! let cosine = Schedule::new(&ScheduleConfig::Cosine { warmup_steps: 10, final_share: 0.1 }, 100);
-//! assert_eq!(cosine.share(0), 0.1);
+//! assert_eq!(cosine.share(10), 1.0);
 //! assert!((cosine.share(100) - 0.1).abs() < 1e-12);
 //! ```
 

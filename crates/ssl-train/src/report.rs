@@ -30,6 +30,11 @@ impl Error {
 struct Warned(bool);
 
 impl Warned {
+    /// Whether the last attempt failed.
+    fn last_failed(&self) -> bool {
+        self.0
+    }
+
     /// Passes over a failure, with a warning the first time in a row.
     fn take(&mut self, path: &Path, outcome: io::Result<()>) {
         match outcome {

@@ -28,6 +28,8 @@ pub struct Progress {
     pub sample: u64,
     /// Steps in all, once they are known.
     pub planned_steps: Option<u64>,
+    /// Whether a limit in minutes has been turned into steps.
+    pub calibrated: bool,
     /// Wall seconds spent training, over all parts of the run.
     pub seconds: f64,
     /// The loss of the last step, nats per target.

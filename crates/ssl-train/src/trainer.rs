@@ -75,11 +75,11 @@ pub trait Hook {
     /// Steps between two validations; `None` never validates.
     fn eval_every(&self) -> Option<u64>;
 
-    /// The validation loss now, nats per token; also after the last step.
+    /// The validation loss now, nats per token; `None` when it was asked to stop. Also after the last step.
     ///
     /// # Errors
     /// Ends the run.
-    fn validate(&mut self, model: &dyn Model, report: &StepReport) -> std::result::Result<f64, HookError>;
+    fn validate(&mut self, model: &dyn Model, report: &StepReport) -> std::result::Result<Option<f64>, HookError>;
 
     /// After a checkpoint was written.
     fn saved(&mut self, checkpoint: &Checkpoint);
@@ -145,10 +145,14 @@ impl Trainer<'_> {
             }
             let mut save = step.is_multiple_of(self.config.save_every_steps);
             if flow == Flow::Continue && hook.eval_every().is_some_and(|every| last || step.is_multiple_of(every)) {
-                let loss = hook.validate(self.model, &report).map_err(failed)?;
-                save |= self.state.progress.best.update(step, loss);
-                if self.state.progress.best.exhausted(self.config.patience_evals) {
-                    (flow, stopped) = (Flow::Stop, Stopped::Patience);
+                match hook.validate(self.model, &report).map_err(failed)? {
+                    None => (flow, stopped) = (Flow::Stop, Stopped::Asked),
+                    Some(loss) => {
+                        save |= self.state.progress.best.update(step, loss);
+                        if self.state.progress.best.exhausted(self.config.patience_evals) {
+                            (flow, stopped) = (Flow::Stop, Stopped::Patience);
+                        }
+                    }
                 }
             }
             if save && !last && flow == Flow::Continue {
@@ -234,18 +238,21 @@ impl Trainer<'_> {
         Err(Error::NonFinite { step: step + 1, what: "loss", value: nats, sample: first + row as u64 })
     }
 
-    /// Fixes the number of steps: as configured, or from the speed of the first ones. Once fixed it stays.
+    /// Fixes the number of steps: as configured, or fewer where the speed of the first ones says that minutes end sooner.
     fn plan(&mut self, elapsed: Duration, from: u64) {
         let progress = &mut self.state.progress;
         let done = progress.step - from;
-        if let Some(steps) = self.config.steps {
-            progress.planned_steps = Some(steps);
-        } else if let (None, Some(minutes)) = (progress.planned_steps, self.config.minutes)
-            && (elapsed >= CALIBRATION || elapsed.as_secs_f64() >= minutes * 60.0)
-            && done > 0
-        {
-            let left = (minutes * 60.0 - progress.seconds).max(0.0);
-            progress.planned_steps = Some(progress.step + (left / (elapsed.as_secs_f64() / done as f64)) as u64);
+        if progress.planned_steps.is_none() {
+            progress.planned_steps = self.config.steps;
+        }
+        let Some(seconds) = self.config.minutes.map(|minutes| minutes * 60.0).filter(|_| !progress.calibrated && done > 0) else {
+            return;
+        };
+        if elapsed >= CALIBRATION || elapsed.as_secs_f64() >= seconds {
+            let left = (seconds - progress.seconds).max(0.0);
+            let fit = progress.step + (left / (elapsed.as_secs_f64() / done as f64)) as u64;
+            progress.planned_steps = Some(progress.planned_steps.map_or(fit, |steps| steps.min(fit)));
+            progress.calibrated = true;
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Run {
+pub(super) struct Run {
     data: Data,
     model: Model,
     #[serde(default)]
@@ -49,7 +48,7 @@ struct Gpt {
     dropout: f64,
 }
 
-fn validate(run: &Run) -> Vec<Fault> {
+pub(super) fn validate(run: &Run) -> Vec<Fault> {
     let mut faults = Vec::new();
     if let Model::Gpt(gpt) = &run.model {
         if gpt.heads == 0 || gpt.width % gpt.heads != 0 {
@@ -66,9 +65,9 @@ fn validate(run: &Run) -> Vec<Fault> {
     faults
 }
 
-const GOOD: &str = "[data]\npaths = [\"a\"]\nmax-bytes = 9\n\n[model.gpt]\nwidth = 64\nheads = 8\n";
+pub(super) const GOOD: &str = "[data]\npaths = [\"a\"]\nmax-bytes = 9\n\n[model.gpt]\nwidth = 64\nheads = 8\n";
 
-fn run(text: &str, overrides: &[&str]) -> Result<Loaded<Run>, Diagnosis> {
+pub(super) fn run(text: &str, overrides: &[&str]) -> Result<Loaded<Run>, Diagnosis> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     parse("run.toml", text.to_owned(), &overrides, validate)
 }
@@ -230,83 +229,4 @@ fn hostile_depth_and_size_are_survived() {
     }
     assert!(run(GOOD, &[&format!("{}a=1", "a.".repeat(100_000))]).is_err());
     assert!(run(GOOD, &[&format!("note={}", "[".repeat(100_000))]).is_ok(), "what is no TOML is text");
-}
-
-/// A text near the good run: pieces cut out, doubled, and replaced.
-fn mutated() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec![
-        "",
-        "=",
-        "[",
-        "]",
-        "\"",
-        "\n",
-        "model",
-        "gpt",
-        "tiny",
-        ".",
-        "1",
-        "-1",
-        "1e400",
-        "nan",
-        "\\u0000",
-        "'",
-        "{",
-        "}",
-        "五",
-        "\t",
-        "99999999999999999999999999999999999999999",
-        "1979-05-27T07:32:00Z",
-        "true",
-        "width",
-        "paths",
-        "\r\n",
-        "#",
-    ]);
-    prop::collection::vec((0..GOOD.len(), 0..12_usize, piece), 0..6).prop_map(|edits| {
-        let mut text = GOOD.to_owned();
-        for (at, len, piece) in edits {
-            let from = text.floor_char_boundary(at.min(text.len()));
-            let to = text.ceil_char_boundary((from + len).min(text.len()));
-            text.replace_range(from..to, piece);
-        }
-        text
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_edit_of_a_run_is_answered(text in mutated(), set in "[a-z.]{0,8}=?[ -~]{0,6}") {
-        let plain = run(&text, &[]);
-        match &plain {
-            // Serde agrees about what is good; where it is not, something is said.
-            Ok(loaded) => prop_assert_eq!(toml::from_str::<Run>(&text).ok().as_ref().map(|run| format!("{run:?}")),
-                Some(format!("{:?}", loaded.value))),
-            Err(diagnosis) => {
-                prop_assert!(diagnosis.count() > 0);
-                prop_assert!(!diagnosis.render(Paint::Colour).is_empty());
-                if let Ok(run) = toml::from_str::<Run>(&text) {
-                    prop_assert!(!validate(&run).is_empty(), "{}", diagnosis);
-                }
-            }
-        }
-        let _ = run(&text, &[&set]).map_err(|diagnosis| diagnosis.to_string());
-    }
-
-    #[test]
-    fn any_text_is_answered(text in any::<String>(), set in any::<String>()) {
-        let _ = run(&text, &[]).map_err(|diagnosis| diagnosis.to_string());
-        let _ = run(GOOD, &[&set]).map_err(|diagnosis| diagnosis.to_string());
-    }
-
-    #[test]
-    fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("run.toml");
-        std::fs::write(&path, bytes).expect("written");
-        let told = load::<Run>(&path, &[], validate).expect_err("no run").to_string();
-        prop_assert!(told.starts_with("error: "));
-    }
 }

@@ -62,7 +62,7 @@ impl Chart {
             let at = frame.y(*level);
             let _ = writeln!(
                 body,
-                "<line class=\"level\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"level\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {}</text>",
+                "<line class=\"level\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"level\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}: {}</text>",
                 frame.right(),
                 frame.right() - 4.0,
                 at - 5.0,

@@ -9,7 +9,7 @@ use super::html::{escape, pairs};
 use crate::progress::words;
 
 /// At most this many samples are shown, spread over the run.
-const MAX_SAMPLES: usize = 8;
+const MAX_SAMPLES: usize = 12;
 /// A longer sample is cut to this many characters.
 const MAX_SAMPLE_CHARS: usize = 1500;
 
@@ -31,11 +31,8 @@ pub(super) fn tiles(page: &Page<'_>) -> String {
         tiles.push(("validation bits per byte", fixed(bits), error));
     }
     if let Some(loss) = finite(score.loss) {
-        tiles.push((
-            "validation loss",
-            format!("{loss:.3}"),
-            format!("nats per token, perplexity {}", words::significant(loss.exp())),
-        ));
+        let perplexity = finite(Some(loss.exp())).map_or_else(String::new, |p| format!(", perplexity {}", words::scaled(p)));
+        tiles.push(("validation loss", fixed(loss), format!("nats per token{perplexity}")));
     }
     let epochs = page.data.map_or(0.0, |data| facts.tokens as f64 / data.train.tokens.max(1) as f64);
     let epochs = if epochs > 0.0 { format!(", {} epochs", words::significant(epochs)) } else { String::new() };

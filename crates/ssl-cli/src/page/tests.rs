@@ -91,7 +91,7 @@ fn long_runs_stay_small() {
         .collect();
     let text = page("t", &records, Score::default()).render();
     assert!(text.len() < 1_000_000, "{}", text.len());
-    assert_eq!(text.matches("<article").count(), 8);
+    assert_eq!(text.matches("<article").count(), 12);
     assert!(text.contains("<h3>step 1<") && text.contains("<h3>step 20,000<"));
 }
 

@@ -116,7 +116,9 @@ mod tests {
 
     fn divide(texts: &[String], seed: u64, fraction: f64) -> (Vec<SplitName>, Division, u64) {
         let mut divider = Divider::new(seed, fraction);
-        texts.iter().for_each(|text| divider.add(text, TextHash::of(text)));
+        for text in texts {
+            divider.add(text, TextHash::of(text));
+        }
         let (division, train_bytes) = divider.finish();
         let side = |(index, text): (usize, &String)| division.side(index as u64, TextHash::of(text));
         (texts.iter().enumerate().map(side).collect(), division, train_bytes)

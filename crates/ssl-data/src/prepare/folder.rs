@@ -54,7 +54,12 @@ impl Folder {
     pub(super) fn lock(dir: &Path, watch: &dyn Watch) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|source| Error::io("create", dir, source))?;
         let path = dir.join(LOCK);
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(|source| Error::io("create", &path, source))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| Error::io("create", &path, source))?;
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { dir: dir.into(), work: dir.join(WORK), _lock: lock }),
@@ -66,6 +71,11 @@ impl Folder {
                 }
             }
         }
+    }
+
+    /// Whether a run in `dir` is at work, or was broken off.
+    pub(super) fn has_work(dir: &Path) -> bool {
+        dir.join(WORK).exists()
     }
 
     pub(super) fn work(&self) -> &Path {
@@ -129,9 +139,10 @@ impl Folder {
     /// Moves the packed corpus out of the work folder, in place of what lay there before. The old manifest goes first and
     /// the new one comes last: at no moment does a manifest speak of other files than its own.
     pub(super) fn commit(&self, manifest: &Manifest) -> Result<()> {
+        // Shards, and a manifest that a killed run had not yet given its name.
         let own = |name: &OsStr| {
             let name = name.to_string_lossy();
-            (name.starts_with("train-") || name.starts_with("validation-")) && name.ends_with(".tok")
+            (name.starts_with("train-") || name.starts_with("validation-")) && name.ends_with(".tok") || name.starts_with(".tmp")
         };
         let shards = manifest.train.shards.iter().chain(&manifest.validation.shards).map(String::as_str);
         let commit = || -> io::Result<()> {

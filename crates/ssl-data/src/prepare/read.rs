@@ -73,7 +73,13 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
 }
 
 /// Sends all records in order, batch by batch, until the receiver has heard enough.
-fn read(config: &DataConfig, inputs: &[(Input, Stamp)], progress: &Progress, watch: &dyn Watch, send: &SyncSender<Result<Vec<Item>>>) {
+fn read(
+    config: &DataConfig,
+    inputs: &[(Input, Stamp)],
+    progress: &Progress,
+    watch: &dyn Watch,
+    send: &SyncSender<Result<Vec<Item>>>,
+) {
     let stop = || watch.stop();
     let mut batch = Vec::new();
     let mut cost = 0;
@@ -209,7 +215,8 @@ impl<'a> Gather<'a> {
         let documents = self.divider.documents;
         if documents == 0 {
             let first = |reason| self.examples.get(reason).and_then(|places| places.first()).map_or("", String::as_str);
-            let dropped: Vec<String> = self.dropped.iter().map(|(reason, count)| format!("{count} {reason} (first {})", first(reason))).collect();
+            let dropped: Vec<String> =
+                self.dropped.iter().map(|(reason, count)| format!("{count} {reason} (first {})", first(reason))).collect();
             return Err(Error::NothingLeft { read: self.read, dropped: dropped.join(", ") });
         }
         let bytes = self.divider.bytes;

@@ -77,7 +77,15 @@ impl Reader {
     /// Opens a spool of `size` bytes.
     pub(super) fn open(path: &Path, size: u64, division: Division) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-        Ok(Self { path: path.into(), file: BufReader::with_capacity(BUFFER, file), division, size, left: size, documents: 0, end: None })
+        Ok(Self {
+            path: path.into(),
+            file: BufReader::with_capacity(BUFFER, file),
+            division,
+            size,
+            left: size,
+            documents: 0,
+            end: None,
+        })
     }
 
     fn document(&mut self) -> io::Result<Part> {
@@ -86,7 +94,8 @@ impl Reader {
         self.file.read_exact(&mut hash)?;
         self.file.read_exact(&mut length)?;
         let (hash, length) = (TextHash(u128::from_le_bytes(hash)), u64::from_le_bytes(length));
-        self.left = self.left.checked_sub(24).and_then(|left| left.checked_sub(length)).ok_or_else(|| fault("a length is wrong"))?;
+        self.left =
+            self.left.checked_sub(24).and_then(|left| left.checked_sub(length)).ok_or_else(|| fault("a length is wrong"))?;
         let mut text = vec![0; length as usize];
         self.file.read_exact(&mut text)?;
         let mut text = String::from_utf8(text).map_err(|_| fault("a text is not UTF-8"))?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::division::Division;
 use super::read::Cleaned;
 use super::spool::Reader;
 use super::{Watch, stage};
@@ -12,14 +13,16 @@ use crate::error::{Error, Result};
 use crate::manifest::Stage;
 use crate::vocab::Vocab;
 
-/// Bytes of one piece of the sample: small, so that the pieces lie all over the corpus, and far longer than a word.
-const PIECE: usize = 16 << 10;
+/// Most bytes of one piece of the sample: small, so that the pieces lie all over the corpus, and far longer than a word.
+const PIECE: u64 = 16 << 10;
 
 /// Trains the tokenizer, or loads the one that `config` names, and saves it as `into`.
 pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &Path, watch: &dyn Watch) -> Result<Stage> {
     let begin = Instant::now();
     let sample_bytes = match &config.tokenizer {
-        TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) => vocab.sample_bytes,
+        TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) => {
+            vocab.sample_bytes
+        }
         // A character that is not met here has no id of its own.
         TokenizerConfig::Char {} => u64::MAX,
         TokenizerConfig::File { path } => {
@@ -27,18 +30,7 @@ pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &P
             return Ok(Stage { name: stage::TOKENIZER.into(), seconds: begin.elapsed().as_secs_f64(), ..Stage::default() });
         }
     };
-    let mut sample = Sample {
-        spool: Reader::open(spool, cleaned.spool_bytes, cleaned.division)?,
-        sample_bytes,
-        train_bytes: cleaned.train_bytes,
-        text: String::new(),
-        at: 0,
-        seen: 0,
-        taken: 0,
-        documents: 0,
-        watch,
-        fault: None,
-    };
+    let mut sample = Sample::open(spool, cleaned.spool_bytes, cleaned.division, cleaned.train_bytes, sample_bytes, watch)?;
     let vocab = Vocab::train(&mut sample, &config.tokenizer);
     // The sample of a run that was stopped, or of a spool that could not be read, is not the whole sample.
     if let Some(fault) = sample.fault {
@@ -57,8 +49,11 @@ pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &P
 /// sample's share of what went by.
 struct Sample<'a> {
     spool: Reader,
-    sample_bytes: u64,
+    /// Bytes of the whole sample, at most.
+    most: u64,
     train_bytes: u64,
+    /// Bytes of one piece, at most.
+    piece: usize,
     text: String,
     at: usize,
     seen: u64,
@@ -68,11 +63,29 @@ struct Sample<'a> {
     fault: Option<Error>,
 }
 
-impl Sample<'_> {
+impl<'a> Sample<'a> {
+    fn open(spool: &Path, size: u64, division: Division, train_bytes: u64, most: u64, watch: &'a dyn Watch) -> Result<Self> {
+        let spool = Reader::open(spool, size, division)?;
+        let piece = (most / 16).clamp(64, PIECE) as usize;
+        Ok(Self {
+            spool,
+            most,
+            train_bytes,
+            piece,
+            text: String::new(),
+            at: 0,
+            seen: 0,
+            taken: 0,
+            documents: 0,
+            watch,
+            fault: None,
+        })
+    }
+
     /// Whether a piece of `bytes` is taken; it went by then.
     fn take(&mut self, bytes: u64) -> bool {
         self.seen += bytes;
-        let share = u128::from(self.sample_bytes.min(self.train_bytes)) * u128::from(self.seen);
+        let share = u128::from(self.most.min(self.train_bytes)) * u128::from(self.seen);
         let take = u128::from(self.taken + bytes) * u128::from(self.train_bytes) <= share;
         self.taken += if take { bytes } else { 0 };
         take
@@ -103,7 +116,7 @@ impl Iterator for Sample<'_> {
         loop {
             while self.at < self.text.len() {
                 let begin = self.at;
-                self.at += piece(&self.text[begin..]);
+                self.at += piece(&self.text[begin..], self.piece);
                 if self.take((self.at - begin) as u64) {
                     return Some(self.text[begin..self.at].into());
                 }
@@ -120,12 +133,75 @@ impl Iterator for Sample<'_> {
     }
 }
 
-/// Bytes of the next piece of `text`: up to the last line end among the first [`PIECE`] bytes, else the last space, else
-/// the last character.
-fn piece(text: &str) -> usize {
-    if text.len() <= PIECE {
+/// Bytes of the next piece of `text`: up to the last line end among the first `most` bytes, else the last space, else the
+/// last character.
+fn piece(text: &str, most: usize) -> usize {
+    if text.len() <= most {
         return text.len();
     }
-    let most = &text[..text.floor_char_boundary(PIECE)];
-    most.rfind('\n').or_else(|| most.rfind(' ')).map_or(most.len(), |at| at + 1)
+    let text = &text[..text.floor_char_boundary(most)];
+    text.rfind('\n').or_else(|| text.rfind(' ')).map_or(text.len(), |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Silent;
+    use super::super::division::Divider;
+    use super::super::spool::Writer;
+    use super::*;
+    use crate::dedup::TextHash;
+
+    fn sample(texts: &[String], fraction: f64, most: u64) -> (Vec<String>, u64) {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut writer = Writer::create(file.path()).expect("creates");
+        let mut divider = Divider::new(0, fraction);
+        for text in texts {
+            writer.push(text, TextHash::of(text)).expect("writes");
+            divider.add(text, TextHash::of(text));
+        }
+        let (division, train_bytes) = divider.finish();
+        let mut sample =
+            Sample::open(file.path(), writer.finish().expect("finishes"), division, train_bytes, most, &Silent).expect("opens");
+        let pieces = sample.by_ref().collect();
+        assert!(sample.fault.is_none());
+        (pieces, sample.taken)
+    }
+
+    #[test]
+    fn a_sample_as_large_as_the_text_is_the_text() {
+        let texts: Vec<String> = (0..50).map(|n| format!("{n} 中文\n").repeat(n * 40)).filter(|text| !text.is_empty()).collect();
+        let (pieces, taken) = sample(&texts, 0.0, u64::MAX);
+        assert_eq!(pieces.concat(), texts.concat());
+        assert_eq!(taken, texts.concat().len() as u64);
+    }
+
+    #[test]
+    fn a_small_sample_lies_all_over_the_text() {
+        let texts: Vec<String> = (0..10_000).map(|n| format!("{n:04} and more of it\n")).collect();
+        for texts in [vec![texts.concat()], texts] {
+            let (pieces, taken) = sample(&texts, 0.0, 20_000);
+            let whole = pieces.concat();
+            assert_eq!(whole.len() as u64, taken);
+            assert!((19_000..=20_000).contains(&taken), "{taken}");
+            let (mut last, mut gap) = (0, 0);
+            for line in whole.lines().filter(|line| line.len() == 19) {
+                let number: usize = line[..4].parse().expect("a whole line");
+                gap = gap.max(number - last);
+                last = number;
+            }
+            assert!(gap.max(10_000 - last) < 700, "{gap} lines without a sample");
+        }
+    }
+
+    proptest! {
+        /// Never more than asked for, never from the validation side, and pieces end between characters.
+        #[test]
+        fn the_bound_holds(texts in proptest::collection::vec("[a-c中 \n]{1,300}", 1..40), most in 1_u64..3000) {
+            let (pieces, taken) = sample(&texts, 0.3, most);
+            prop_assert!(taken <= most);
+            prop_assert_eq!(pieces.concat().len() as u64, taken);
+        }
+    }
 }

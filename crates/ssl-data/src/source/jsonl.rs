@@ -159,8 +159,17 @@ mod tests {
     #[test]
     fn what_is_no_object_is_named_with_its_column() {
         let deep = format!("{{\"text\": {}", "[".repeat(100_000));
-        let lines =
-            ["", "{", "[]", "\"text\"", "{\"text\": \"a\"} {}", r#"{"text": "\ud800"}"#, r#"{"text": "a", "text": "b"}"#, "{'text': 1}", &deep];
+        let lines = [
+            "",
+            "{",
+            "[]",
+            "\"text\"",
+            "{\"text\": \"a\"} {}",
+            r#"{"text": "\ud800"}"#,
+            r#"{"text": "a", "text": "b"}"#,
+            "{'text': 1}",
+            &deep,
+        ];
         for line in lines {
             let fault = read(line).expect_err(line);
             assert!(matches!(fault, Error::Json { .. }), "{fault}");
@@ -170,7 +179,16 @@ mod tests {
 
     #[test]
     fn a_field_without_a_string_is_missing() {
-        for line in ["{}", r#"{"Text": "a"}"#, r#"{"text": null}"#, r#"{"text": 1}"#, r#"{"text": -1.5}"#, r#"{"text": true}"#, r#"{"text": ["a"]}"#, r#"{"text": {"text": "a"}}"#] {
+        for line in [
+            "{}",
+            r#"{"Text": "a"}"#,
+            r#"{"text": null}"#,
+            r#"{"text": 1}"#,
+            r#"{"text": -1.5}"#,
+            r#"{"text": true}"#,
+            r#"{"text": ["a"]}"#,
+            r#"{"text": {"text": "a"}}"#,
+        ] {
             let fault = read(line).expect_err(line);
             assert!(matches!(fault, Error::Field { .. }), "{fault}");
         }

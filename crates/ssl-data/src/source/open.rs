@@ -180,10 +180,12 @@ impl Read for Unpacked<'_> {
             return Err(stopped());
         }
         let read = match &mut self.decoder {
-            Decoder::Plain(raw) => return raw.read(buffer).inspect(|&read| {
-                self.offset += read as u64;
-                raw.progress.unpacked.fetch_add(read as u64, Ordering::Relaxed);
-            }),
+            Decoder::Plain(raw) => {
+                return raw.read(buffer).inspect(|&read| {
+                    self.offset += read as u64;
+                    raw.progress.unpacked.fetch_add(read as u64, Ordering::Relaxed);
+                });
+            }
             Decoder::Gzip(decoder) => decoder.read(buffer)?,
             Decoder::Zstd(decoder) => decoder.read(buffer)?,
         };

@@ -62,11 +62,11 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
     Ok((config, vocab))
 }
 
-/// Writes `config.json` for transformers, whole or not at all; `separator` begins and ends documents.
+/// Writes `config.json` for transformers, whole or not at all; `separator`, where known, begins and ends documents.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: u32) -> Result<()> {
+pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Option<u32>) -> Result<()> {
     let mut json = match config {
         ModelConfig::Gpt(c) => json!({
             "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"],

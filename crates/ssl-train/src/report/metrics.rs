@@ -103,12 +103,13 @@ impl Metrics {
     fn append(&mut self, record: &Record) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        // One write a line, so that a reader never sees half of one while all goes well.
-        if let Err(fault) = self.file.write_all(&line) {
+        if self.warned.last_failed() {
+            // What the failed write left behind would spoil the file's middle.
             self.file.set_len(self.end)?;
             self.file.seek(SeekFrom::Start(self.end))?;
-            return Err(fault);
         }
+        // One write a line, so that a reader never sees half of one while all goes well.
+        self.file.write_all(&line)?;
         self.end += line.len() as u64;
         Ok(())
     }
@@ -248,8 +249,18 @@ mod tests {
         let file = OpenOptions::new().write(true).open("/dev/full").expect("opened");
         let mut metrics = Metrics { path: "/dev/full".into(), file, end: 0, warned: Warned::default() };
         metrics.log(&record(1));
-        assert!(metrics.warned.0);
+        assert!(metrics.warned.last_failed());
         metrics.log(&record(2));
         assert_eq!(metrics.end, 0);
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_cut_off() {
+        let (_dir, path) = written(1..=2);
+        let mut metrics = Metrics::open(&path, Some(2)).expect("opened");
+        metrics.file.write_all(b"{\"step\":3,\"tok").expect("written");
+        metrics.warned.take(&path, Err(io::Error::from(io::ErrorKind::StorageFull)));
+        metrics.log(&record(3));
+        assert_eq!(steps(&path), [1, 2, 3]);
     }
 }

@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
-    /// The expected bytes are those of TensorBoard 2.21's own record writer and protocol buffers.
+    /// The expected bytes are those of `TensorBoard` 2.21's own record writer and protocol buffers.
     #[test]
     fn bytes_are_those_of_the_reference() {
         let head = b"\x18\0\0\0\0\0\0\0\xa3\x7fK\"\x09\0\0\0\0\0\0\xf8?\x1a\x0dbrain.Event:2*(dl";

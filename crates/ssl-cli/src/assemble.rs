@@ -1,0 +1,149 @@
+//! The one place that knows every crate by name: from arguments and files to the parts that work.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ssl_data::config::WindowConfig;
+use ssl_data::corpus::Corpus;
+use ssl_data::manifest::TOKENIZER;
+use ssl_data::objective::causal::Reach;
+use ssl_data::objective::{Causal, Objective};
+use ssl_data::sampler::Sampler;
+use ssl_data::vocab::Vocab;
+use ssl_model::Model;
+use ssl_model::config::ModelConfig;
+use ssl_model::params::{Params, Precision};
+use ssl_model::weights::{self, CONFIG, WEIGHTS};
+use ssl_torch::{Choice, Runtime};
+use ssl_train::checkpoint::Checkpoint;
+
+use crate::args::{Common, Device};
+use crate::diagnose;
+use crate::outcome::Refusal;
+use crate::progress::{Progress, Style};
+use crate::run::{ObjectiveConfig, RunConfig};
+
+/// The folder of checkpoints in a run folder.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// The folder of the corpus in a run folder.
+pub(crate) const CORPUS: &str = "corpus";
+/// The run file as it was written, in run folders and checkpoints.
+pub(crate) const RUN: &str = "run.toml";
+/// The run with overrides and defaults, in run folders and checkpoints.
+pub(crate) const RESOLVED: &str = "resolved.toml";
+
+/// What every verb works with.
+pub(crate) struct Session {
+    /// The voice on stderr.
+    pub(crate) progress: Progress,
+    device: Device,
+    threads: Option<usize>,
+}
+
+impl Session {
+    /// By the flags that every verb takes.
+    pub(crate) fn new(common: &Common) -> Self {
+        let style = if common.quiet { Style::Quiet } else { Style::for_stderr() };
+        Self { progress: Progress::new(style), device: common.device, threads: common.threads.map(usize::from) }
+    }
+
+    /// Starts libtorch; before anything else that touches it.
+    pub(crate) fn runtime(&self) -> Result<Runtime> {
+        let choice = match self.device {
+            Device::Auto => Choice::Auto,
+            Device::Cpu => Choice::Cpu,
+            Device::Cuda(n) => Choice::Cuda(n),
+        };
+        Ok(Runtime::start(choice, self.threads)?)
+    }
+}
+
+/// The objective of a run, over a corpus' separator.
+pub(crate) fn objective(config: &ObjectiveConfig, windows: &WindowConfig, length: usize, separator: u32) -> Box<dyn Objective> {
+    match config {
+        ObjectiveConfig::Causal {} => Box::new(Causal::new(length, separator, Reach::from(windows))),
+    }
+}
+
+/// The windows of a validation: those of training, in order.
+pub(crate) fn windows(corpus: &Corpus, windows: &WindowConfig, length: usize) -> Result<Sampler> {
+    Ok(Sampler::new(corpus, windows, length, 0)?)
+}
+
+/// A trained model, ready to use.
+pub(crate) struct Opened {
+    /// The model.
+    pub(crate) model: Box<dyn Model>,
+    /// Its weights.
+    pub(crate) params: Params,
+    /// Its shape.
+    pub(crate) config: ModelConfig,
+    /// Ids.
+    pub(crate) vocab_size: u32,
+    /// Its tokenizer; absent in a folder without one.
+    vocab: Option<Vocab>,
+    /// The folder it was read from.
+    pub(crate) dir: PathBuf,
+    /// The run it was trained by, where it came from one.
+    pub(crate) run: Option<RunConfig>,
+}
+
+impl Opened {
+    /// The tokenizer.
+    pub(crate) fn vocab(&self) -> Result<&Vocab> {
+        let missing = || Refusal::input(format!("{} has no {TOKENIZER}", self.dir.display()), "put the model's tokenizer.json beside its weights");
+        self.vocab.as_ref().ok_or_else(missing)
+    }
+}
+
+/// Reads the model at `path`: a run folder (its best checkpoint), a checkpoint, or a Hugging Face folder. In fp32.
+pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
+    let dir = resolve(session, path)?;
+    let runtime = session.runtime()?;
+    let run = trained_by(&dir)?;
+    let (config, vocab_size) = weights::read_config(&dir.join(CONFIG))?;
+    // A checkpoint of ours knows more than config.json can say, such as a model without biases.
+    let config = run.as_ref().map_or(config, |run| run.model.clone());
+    let mut params = Params::new(runtime.device(), Precision::Fp32, None);
+    let model = config.build(vocab_size, &mut params);
+    weights::load(&dir.join(WEIGHTS), &params)?;
+    let tokenizer = dir.join(TOKENIZER);
+    let vocab = tokenizer.exists().then(|| Vocab::load(&tokenizer)).transpose()?;
+    if let Some(vocab) = vocab.as_ref().filter(|vocab| vocab.size() > vocab_size) {
+        let message = format!("{} has {} ids, the model only {vocab_size}", tokenizer.display(), vocab.size());
+        return Err(Refusal::input(message, "the tokenizer belongs to another model"));
+    }
+    Ok(Opened { model, params, config, vocab_size, vocab, dir, run })
+}
+
+/// The folder that holds the weights meant by `path`.
+pub(crate) fn resolve(session: &Session, path: &Path) -> Result<PathBuf> {
+    let root = path.join(CHECKPOINTS);
+    if root.is_dir() {
+        let (latest, passed) = Checkpoint::latest(&root)?;
+        for fault in passed {
+            session.progress.say(&format!("warning: {fault}; the one before is used"));
+        }
+        let latest = latest.ok_or(ssl_train::Error::NoCheckpoint { dir: root.clone() })?;
+        let best = latest.progress()?.best.at.map(|(step, _)| root.join(format!("{step:08}")));
+        return Ok(best.and_then(|dir| Checkpoint::open(&dir).ok()).unwrap_or(latest).dir);
+    }
+    if path.join("DONE").exists() {
+        return Ok(Checkpoint::open(path)?.dir);
+    }
+    if path.join(CONFIG).exists() {
+        return Ok(path.to_owned());
+    }
+    let message = format!("{} holds no model", path.display());
+    Err(Refusal::input(message, "name a run folder, a checkpoint folder, or a Hugging Face folder with config.json and model.safetensors"))
+}
+
+/// The run of a checkpoint of ours.
+fn trained_by(dir: &Path) -> Result<Option<RunConfig>> {
+    let path = dir.join(RESOLVED);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let loaded = diagnose::load::<RunConfig>(&path, &[], |_| Vec::new());
+    Ok(Some(loaded.with_context(|| format!("in {}", path.display()))?.value))
+}

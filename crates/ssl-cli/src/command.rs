@@ -1,0 +1,11 @@
+//! The verbs, a file each.
+
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod convert;
+pub(crate) mod eval;
+pub(crate) mod forward;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod prepare;
+pub(crate) mod train;

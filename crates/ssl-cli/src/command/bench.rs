@@ -1,0 +1,84 @@
+//! `ssl bench`: training steps on made-up tokens, for speed alone.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+use ssl_data::batch::Window;
+use ssl_data::config::TokenizerConfig;
+use ssl_data::rng::Rng;
+use ssl_model::params::{Params, Precision};
+use ssl_train::feed::Feed;
+use ssl_train::state::TrainState;
+use ssl_train::trainer::Trainer;
+
+use crate::args::{BenchArgs, Dtype};
+use crate::assemble::{Session, objective};
+use crate::outcome::Outcome;
+use crate::run::RunConfig;
+
+/// Steps before the clock starts.
+const WARM_UP: u64 = 3;
+/// Rounds, of which the fastest counts: whatever else a machine does only ever slows it.
+const ROUNDS: u64 = 3;
+/// What a character vocabulary of English prose counts as.
+const CHARACTERS: u32 = 65;
+
+/// Times the steps of a run's model, batch and optimizer.
+pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
+    let loaded = RunConfig::load(&args.run.file, &args.run.overrides)?;
+    let config = &loaded.value;
+    let runtime = session.runtime()?;
+    let mut train = config.train.clone();
+    train.precision = args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
+    let vocab = match &config.data.tokenizer {
+        TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
+        TokenizerConfig::Char {} | TokenizerConfig::File { .. } => CHARACTERS,
+    };
+    let length = config.model.context_tokens() as usize;
+    let mut params = Params::new(runtime.device(), train.precision, Some(train.seed));
+    let model = ssl_torch::guard(|| config.model.build(vocab, &mut params))?;
+    let windows: Vec<Window> = (0..u64::from(train.batch_rows)).map(|row| made_up(row, length, vocab)).collect();
+    let batch = objective(&config.objective, &config.data.windows, length, 0).collate(&windows, &mut []);
+    let mut state = TrainState::new(params, &config.optim);
+    let mut trainer = Trainer {
+        model: model.as_ref(),
+        feed: Feed::repeat(batch)?,
+        state: &mut state,
+        config: &train,
+        peak_lr: config.optim.lr(),
+        schedule: &config.schedule,
+        saving: None,
+    };
+    for _ in 0..WARM_UP {
+        trainer.step()?;
+    }
+    let mut best = f64::INFINITY;
+    let mut loss = f64::NAN;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..args.steps {
+            loss = trainer.step()?.loss;
+        }
+        best = best.min(start.elapsed().as_secs_f64() / args.steps as f64);
+    }
+    let tokens = (windows.len() * length * train.accumulate as usize) as f64;
+    let speed = tokens / best;
+    let rate = speed * model.flops(length as u64) as f64 / 1e9;
+    let peak = ssl_torch::memory::peak_mib();
+    let dtype = if train.precision == Precision::Bf16 { "bf16" } else { "fp32" };
+    let shape = args.run.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let json = json!({
+        "program": format!("ssl {}", env!("CARGO_PKG_VERSION")), "shape": shape, "dtype": dtype, "tokens_per_second": speed,
+        "ms_per_step": best * 1e3, "gflop_per_second": rate, "peak_rss_mib": peak, "peak_device_mib": null,
+        "params": state.params.count(), "vocab": vocab, "loss": loss,
+    });
+    let memory = peak.map_or_else(String::new, |mib| format!(", peak {mib:.0} MiB"));
+    let human = format!("{shape} {dtype}: {speed:.0} tokens/s, {:.2} ms/step, {rate:.0} GFLOP/s{memory}", best * 1e3);
+    Ok(Outcome { json, human, code: 0 })
+}
+
+fn made_up(row: u64, length: usize, vocab: u32) -> Window {
+    let mut rng = Rng::at(0, 0, row);
+    Window { tokens: (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect(), document: vec![0; length + 1], fresh: 0 }
+}

@@ -1,0 +1,64 @@
+//! `ssl export` and `ssl import`: to and from a Hugging Face model folder.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use ssl_data::manifest::TOKENIZER;
+use ssl_model::config::ModelConfig;
+use ssl_model::weights::{self, CONFIG, WEIGHTS};
+use tch::{Kind, Tensor};
+
+use crate::args::ConvertArgs;
+use crate::assemble::{Opened, Session, open};
+use crate::outcome::{Outcome, Refusal};
+
+/// Writes a checkpoint for transformers.
+pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
+    let opened = open(session, &args.from)?;
+    convert(&opened, &args.out)
+}
+
+/// Reads a folder of transformers, checks it whole, and writes it as a checkpoint folder that every verb takes.
+pub(crate) fn import(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
+    let opened = open(session, &args.from)?;
+    convert(&opened, &args.out)
+}
+
+fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| ssl_model::Error::Io { action, path, source }
+    };
+    if fs::read_dir(out).is_ok_and(|mut listing| listing.next().is_some()) {
+        return Err(Refusal::usage(format!("{} is not empty", out.display()), "name a new folder"));
+    }
+    fs::create_dir_all(out).map_err(io("create", out))?;
+    // GPT-2 in transformers always has biases; those of a model without are 0.
+    weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(opened))?;
+    let separator = opened.vocab().ok().map(ssl_data::vocab::Vocab::separator);
+    weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;
+    let tokenizer = opened.dir.join(TOKENIZER);
+    if tokenizer.exists() {
+        fs::copy(&tokenizer, out.join(TOKENIZER)).map_err(io("write", &out.join(TOKENIZER)))?;
+    }
+    let json = json!({ "out": out, "from": opened.dir, "params": opened.params.count() });
+    Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
+}
+
+/// The biases that a GPT-2 without any lacks: the last axis of each map's weight, and of each norm's gain.
+fn zero_biases(opened: &Opened) -> Vec<(String, Tensor)> {
+    let ModelConfig::Gpt(config) = &opened.config else { return Vec::new() };
+    if config.bias {
+        return Vec::new();
+    }
+    let has_bias = |name: &str| !(name.ends_with("wte.weight") || name.ends_with("wpe.weight"));
+    let weights = opened.params.list().iter().filter(|param| has_bias(&param.name));
+    weights
+        .map(|param| {
+            let width = param.master.size().last().copied().unwrap_or(0);
+            (param.name.replace(".weight", ".bias"), Tensor::zeros([width], (Kind::Float, param.master.device())))
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! `ssl eval`: scores with error bars.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use ssl_data::config::{CleanConfig, DataConfig, Format, Limits, TokenizerConfig, Unit, WindowConfig};
+use ssl_data::corpus::{Corpus, SplitName};
+use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
+use ssl_data::prepare::prepare;
+use ssl_eval::Estimate;
+use ssl_eval::bits_per_byte::validate;
+
+use crate::args::EvalArgs;
+use crate::assemble::{CORPUS, Opened, Session, objective, open, windows};
+use crate::outcome::{Outcome, Refusal};
+use crate::run::ObjectiveConfig;
+use crate::signal;
+
+/// What can be scored today.
+const TASKS: [&str; 2] = ["bits-per-byte", "perplexity"];
+
+/// Scores.
+pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
+    let wall = Instant::now();
+    if let Some(task) = args.tasks.iter().find(|task| !TASKS.contains(&task.as_str())) {
+        return Err(Refusal::usage(format!("there is no task {task:?}"), format!("tasks are {}", TASKS.join(", "))));
+    }
+    signal::listen("nothing is kept")?;
+    let opened = open(session, &args.checkpoint)?;
+    // Lives until the scores are there.
+    let scratch = tempfile::tempdir()?;
+    let (corpus, sha256) = match &args.data {
+        Some(data) => given(session, &opened, data, scratch.path())?,
+        None => held_out(&args.checkpoint, &opened)?,
+    };
+    let config = opened.run.as_ref().map_or_else(WindowConfig::default, |run| run.data.windows.clone());
+    let length = opened.model.context();
+    let sampler = windows(&corpus, &config, length)?;
+    let judge = objective(&ObjectiveConfig::Causal {}, &config, length, corpus.separator());
+    // About 4096 tokens at once keep a CPU busy.
+    let rows = (4096 / length as u64).max(1);
+    let found = validate(opened.model.as_ref(), &sampler, judge.as_ref(), rows, opened.params.device(), None, &signal::requested)?;
+    let mut results = Vec::new();
+    let mut lines = Vec::new();
+    for task in &args.tasks {
+        let scores: Vec<(&str, Estimate)> = match task.as_str() {
+            "perplexity" => {
+                let loss = found.nats_per_token;
+                // The error of an exponential, to first order.
+                let perplexity = loss.value.exp();
+                vec![("perplexity", Estimate { value: perplexity, stderr: perplexity * loss.stderr, n: loss.n })]
+            }
+            _ => vec![("bits_per_byte", found.bits_per_byte), ("nats_per_token", found.nats_per_token)],
+        };
+        for (metric, Estimate { value, stderr, n }) in scores {
+            results.push(json!({ "task": task, "metric": metric, "value": value, "stderr": stderr, "n": n, "data_sha256": sha256 }));
+            lines.push(format!("{task:16} {metric:16} {value:.4} ± {stderr:.4}  ({n} windows)"));
+        }
+    }
+    let json = json!({
+        "model": opened.dir, "results": results, "tokens": found.tokens, "bytes": corpus.bytes(),
+        "wall_seconds": wall.elapsed().as_secs_f64(),
+    });
+    Ok(Outcome { json, human: lines.join("\n"), code: 0 })
+}
+
+/// The validation split that the model was trained beside.
+fn held_out(checkpoint: &Path, opened: &Opened) -> Result<(Corpus, String)> {
+    let above = |dir: &Path| dir.ancestors().map(|dir| dir.join(CORPUS)).find(|dir| dir.join(VALIDATION_TEXT).exists());
+    let dir = above(checkpoint).or_else(|| above(&opened.dir)).ok_or_else(|| {
+        Refusal::usage(format!("no validation text lies beside {}", checkpoint.display()), "give --data PATH")
+    })?;
+    Ok((Corpus::open(&dir, SplitName::Validation)?, sha256(&[dir.join(VALIDATION_TEXT)])?))
+}
+
+/// Any text, in the model's own tokens.
+fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Result<(Corpus, String)> {
+    opened.vocab()?;
+    let config = DataConfig {
+        paths: vec![data.into()],
+        format: Format::Auto,
+        field: opened.run.as_ref().map_or_else(|| "text".into(), |run| run.data.field.clone()),
+        document: opened.run.as_ref().map_or(Unit::File, |run| run.data.document),
+        extensions: ["txt", "md", "markdown", "jsonl", "ndjson"].map(String::from).to_vec(),
+        validation_fraction: 0.0,
+        seed: 0,
+        limits: Limits::default(),
+        clean: CleanConfig { dedup: false, ..CleanConfig::default() },
+        tokenizer: TokenizerConfig::File { path: opened.dir.join(TOKENIZER) },
+        windows: WindowConfig::default(),
+    };
+    prepare(&config, scratch, &session.progress)?;
+    let files: Vec<PathBuf> = ssl_data::source::find(&config, scratch)?.iter().map(|input| input.path.to_path_buf()).collect();
+    Ok((Corpus::open(scratch, SplitName::Train)?, sha256(&files)?))
+}
+
+/// The hash of files, one after another.
+fn sha256(files: &[PathBuf]) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for path in files {
+        let mut file = File::open(path).map_err(|source| ssl_train::Error::Io { action: "read", path: path.clone(), source })?;
+        std::io::copy(&mut file, &mut hasher).map_err(|source| ssl_train::Error::Io { action: "read", path: path.clone(), source })?;
+    }
+    Ok(format!("{:x}", hasher.finalize()))
+}

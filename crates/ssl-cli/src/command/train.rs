@@ -1,0 +1,165 @@
+//! `ssl train`: prepare, train, measure, report; or go on from where an earlier run of the same command stopped.
+
+mod listener;
+mod report;
+mod start;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use ssl_data::corpus::{Corpus, SplitName};
+use ssl_data::manifest::VALIDATION_TEXT;
+use ssl_data::prepare::prepare;
+use ssl_data::sampler::Sampler;
+use ssl_eval::bits_per_byte::{Validation, validate};
+use ssl_model::Model;
+use ssl_model::weights::{self, WEIGHTS};
+use ssl_train::checkpoint::Checkpoint;
+use ssl_train::feed::Feed;
+use ssl_train::state::TrainState;
+use ssl_train::trainer::{Stopped, Trainer};
+
+use self::listener::Listener;
+use self::start::Start;
+use crate::args::TrainArgs;
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, objective, windows};
+use crate::command::prepare::run_dir;
+use crate::outcome::{Outcome, REQUEUE};
+use crate::page::Score;
+use crate::run::RunConfig;
+use crate::{compress, signal};
+
+/// Trains.
+pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
+    let wall = Instant::now();
+    let loaded = RunConfig::load(&args.run.file, &args.run.overrides)?;
+    let config = &loaded.value;
+    let dir = run_dir(args.out.as_ref(), &args.run);
+    signal::listen("saving a checkpoint")?;
+    let start = Start::open(session, &dir, &loaded, args)?;
+
+    std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
+    let manifest = prepare(&config.data, &dir.join(CORPUS), &session.progress)?;
+    let runtime = session.runtime()?;
+    let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
+    let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
+    let length = config.model.context_tokens() as usize;
+    let mut params = ssl_model::params::Params::new(runtime.device(), config.train.precision, Some(config.train.seed));
+    let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
+    let mut state = TrainState::new(params, &config.optim);
+    let resumed_from = start.restore(session, &corpus, &mut state)?;
+
+    let sampler = Sampler::new(&corpus, &config.data.windows, length, config.data.seed)?;
+    let make = || objective(&config.objective, &config.data.windows, length, corpus.separator());
+    // Without a single document to measure on, the run trains all the same and says so.
+    let measured = if held_out.documents() > 0 { Some(windows(&held_out, &config.data.windows, length)?) } else { None };
+    if measured.is_none() {
+        session.progress.say("warning: no document was held out, so nothing will be measured");
+    }
+    let rows = u64::from(config.train.batch_rows);
+    let feed = Feed::start(sampler, make(), rows, state.progress.sample)?;
+    let judge = make();
+    let mut listener = Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
+    let mut trainer = Trainer {
+        model: model.as_ref(),
+        feed,
+        state: &mut state,
+        config: &config.train,
+        peak_lr: config.optim.lr(),
+        schedule: &config.schedule,
+        saving: Some(start.saving(&dir, config, &corpus)?),
+    };
+    let stopped = trainer.fit(&mut listener).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
+    session.progress.finish();
+
+    let (checkpoint, step) = best(&dir, &state)?;
+    let validation = match (&measured, stopped) {
+        (Some(measured), Stopped::Finished | Stopped::Patience) => {
+            Some(measure_best(session, model.as_ref(), &state, (&checkpoint, step), measured, judge.as_ref(), rows)?)
+        }
+        _ => None,
+    };
+    let score = score(&dir, validation.as_ref())?;
+    let why = describe(stopped);
+    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, listener.peak_flops())?;
+    let speed = listener.tokens_per_second();
+    let json = json!({
+        "run_dir": dir, "checkpoint": checkpoint, "params": state.params.count(),
+        "steps": state.progress.step, "tokens": state.progress.tokens, "train_loss": state.progress.last_loss,
+        "val_loss": score.loss, "val_bpb": score.bits_per_byte, "val_bpb_stderr": score.stderr, "val_step": step,
+        "gzip_bpb": score.gzip, "xz_bpb": score.xz,
+        "tokens_per_second": speed, "mfu": listener.mfu(speed),
+        "peak_rss_mib": ssl_torch::memory::peak_mib(), "wall_seconds": wall.elapsed().as_secs_f64(),
+        "resumed_from": resumed_from, "stopped_because": why,
+    });
+    let code = if stopped == Stopped::Asked { REQUEUE } else { 0 };
+    Ok(Outcome { json, human: summary(&dir, why, &state, &score), code })
+}
+
+/// The best checkpoint where there was a validation, else the last.
+fn best(dir: &Path, state: &TrainState) -> Result<(std::path::PathBuf, u64)> {
+    let root = dir.join(CHECKPOINTS);
+    let step = state.progress.best.at.map(|(step, _)| step).filter(|step| root.join(format!("{step:08}")).is_dir());
+    let step = step.unwrap_or(state.progress.step);
+    Ok((root.join(format!("{step:08}")), step))
+}
+
+/// The whole validation split under the best weights; the state's own weights are put back.
+fn measure_best(
+    session: &Session,
+    model: &dyn Model,
+    state: &TrainState,
+    (checkpoint, step): (&Path, u64),
+    measured: &Sampler,
+    judge: &dyn ssl_data::objective::Objective,
+    rows: u64,
+) -> Result<Validation> {
+    session.progress.say("measuring the whole validation split");
+    if step != state.progress.step {
+        weights::load(&checkpoint.join(WEIGHTS), &state.params)?;
+    }
+    let found = validate(model, measured, judge, rows, state.params.device(), None, &signal::requested)?;
+    if step != state.progress.step {
+        let last = Checkpoint::open(&checkpoint.with_file_name(format!("{:08}", state.progress.step)))?;
+        weights::load(&last.dir.join(WEIGHTS), &state.params)?;
+    }
+    Ok(found)
+}
+
+/// The model's bits beside those of general compressors on the same text.
+fn score(dir: &Path, validation: Option<&Validation>) -> Result<Score> {
+    let Some(found) = validation else { return Ok(Score::default()) };
+    let text = dir.join(CORPUS).join(VALIDATION_TEXT);
+    let read = || format!("cannot compress {}", text.display());
+    Ok(Score {
+        loss: Some(found.nats_per_token.value),
+        bits_per_byte: Some(found.bits_per_byte.value),
+        stderr: Some(found.bits_per_byte.stderr).filter(|stderr| stderr.is_finite()),
+        gzip: compress::gzip9_bits_per_byte(&text).with_context(read)?,
+        xz: compress::xz9_bits_per_byte(&text).with_context(read)?,
+    })
+}
+
+fn describe(stopped: Stopped) -> &'static str {
+    match stopped {
+        Stopped::Finished => "all steps done",
+        Stopped::Patience => "validation stopped improving",
+        Stopped::Asked => "stopped by a signal",
+    }
+}
+
+fn summary(dir: &Path, why: &str, state: &TrainState, score: &Score) -> String {
+    let mut lines = vec![format!("{why} after {} steps, {} tokens", state.progress.step, state.progress.tokens)];
+    if let (Some(loss), Some(bits)) = (score.loss, score.bits_per_byte) {
+        let beside = |name: &str, bits: Option<f64>| bits.map_or_else(String::new, |bits| format!(", {name} {bits:.3}"));
+        lines.push(format!("validation {loss:.4} nats a token, {bits:.3} bits a byte{}{}", beside("gzip -9", score.gzip), beside("xz -9", score.xz)));
+    }
+    lines.push(format!("report {}", dir.join("report.html").display()));
+    lines.join("\n")
+}
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> ssl_train::Error {
+    ssl_train::Error::Io { action, path: path.into(), source }
+}

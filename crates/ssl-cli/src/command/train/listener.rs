@@ -1,0 +1,225 @@
+//! What listens to a run: records, progress, validation, samples.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use ssl_data::objective::Objective;
+use ssl_data::sampler::Sampler;
+use ssl_data::vocab::Vocab;
+use ssl_eval::bits_per_byte::validate;
+use ssl_eval::sample::{Sampling, Want, generate};
+use ssl_model::Model;
+use ssl_train::checkpoint::Checkpoint;
+use ssl_train::report::{Metrics, Record, TensorBoard};
+use ssl_train::state::TrainState;
+use ssl_train::trainer::{Flow, Hook, HookError, StepReport};
+use tch::{Device, Kind, Tensor};
+
+use crate::assemble::{CORPUS, Session};
+use crate::progress::StepLine;
+use crate::run::RunConfig;
+use crate::signal;
+
+/// Listens to one run.
+pub(super) struct Listener<'a> {
+    session: &'a Session,
+    config: &'a RunConfig,
+    measured: Option<&'a Sampler>,
+    judge: &'a dyn Objective,
+    vocab: Vocab,
+    device: Device,
+    metrics: Metrics,
+    board: TensorBoard,
+    /// The record of this step while its validation is under way.
+    pending: Option<Record>,
+    /// The last validation's bits per byte, shown until the next.
+    bits: Option<f64>,
+    flops_per_token: f64,
+    peak_flops: f64,
+    clock: Clock,
+}
+
+/// Speed since the last record, and over the whole run.
+struct Clock {
+    since: Instant,
+    tokens: u64,
+    begin: (f64, u64),
+    now: (f64, u64),
+    /// Seconds of validation, which is not training.
+    paused: f64,
+}
+
+impl<'a> Listener<'a> {
+    /// Opens the run's records after the step it goes on from.
+    #[expect(clippy::too_many_arguments, reason = "it listens to everything there is")]
+    pub(super) fn new(
+        session: &'a Session,
+        config: &'a RunConfig,
+        dir: &Path,
+        model: &dyn Model,
+        measured: Option<&'a Sampler>,
+        judge: &'a dyn Objective,
+        state: &TrainState,
+        resumed_from: Option<u64>,
+    ) -> Result<Self> {
+        let device = state.params.device();
+        Ok(Self {
+            session,
+            config,
+            measured,
+            judge,
+            vocab: Vocab::load(&dir.join(CORPUS).join(ssl_data::manifest::TOKENIZER))?,
+            device,
+            metrics: Metrics::open(&dir.join("metrics.jsonl"), resumed_from)?,
+            board: TensorBoard::open(dir, resumed_from)?,
+            pending: None,
+            bits: None,
+            flops_per_token: model.flops(u64::from(config.model.context_tokens())) as f64,
+            peak_flops: ssl_torch::guard(|| matrix_rate(device, config.train.precision.kind()))?,
+            clock: Clock {
+                since: Instant::now(),
+                tokens: state.progress.tokens,
+                begin: (state.progress.seconds, state.progress.tokens),
+                now: (state.progress.seconds, state.progress.tokens),
+                paused: 0.0,
+            },
+        })
+    }
+
+    /// Tokens a second over this part of the run, validation aside.
+    pub(super) fn tokens_per_second(&self) -> f64 {
+        let Clock { begin, now, paused, .. } = &self.clock;
+        (now.1 - begin.1) as f64 / (now.0 - begin.0 - paused).max(1e-9)
+    }
+
+    /// The share of the machine's matrix rate that a speed amounts to.
+    pub(super) fn mfu(&self, tokens_per_second: f64) -> f64 {
+        tokens_per_second * self.flops_per_token / self.peak_flops
+    }
+
+    /// The matrix rate measured at the start, in operations a second.
+    pub(super) fn peak_flops(&self) -> f64 {
+        self.peak_flops
+    }
+
+    fn log(&mut self, record: &Record) {
+        self.metrics.log(record);
+        self.board.log(record);
+    }
+
+    fn sample(&self, model: &dyn Model, step: u64) -> Result<Option<String>, HookError> {
+        let eval = &self.config.eval;
+        if eval.sample_tokens == 0 {
+            return Ok(None);
+        }
+        let mut drawn = self.vocab.encode(&eval.prompt)?;
+        // A document begins after a separator.
+        let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(drawn.iter().copied()).collect();
+        let sampling = Sampling { temperature: eval.temperature, top_k: None, top_p: eval.top_p, seed: step };
+        generate(model, self.device, &ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
+            drawn.push(id);
+            if signal::requested() { Want::Enough } else { Want::More }
+        })?;
+        Ok(Some(self.vocab.decode(&drawn)))
+    }
+}
+
+impl Hook for Listener<'_> {
+    fn step(&mut self, report: &StepReport, logged: bool) -> Result<Flow, HookError> {
+        let flow = if signal::requested() { Flow::Stop } else { Flow::Continue };
+        self.clock.now = (report.seconds, report.tokens);
+        let last = report.planned_steps == Some(report.step);
+        let measured = flow == Flow::Continue && self.eval_every().is_some_and(|every| last || report.step.is_multiple_of(every));
+        if logged || measured {
+            let speed = (report.tokens - self.clock.tokens) as f64 / self.clock.since.elapsed().as_secs_f64().max(1e-9);
+            (self.clock.since, self.clock.tokens) = (Instant::now(), report.tokens);
+            let record = Record {
+                step: report.step,
+                tokens: report.tokens,
+                loss: report.loss,
+                lr: report.lr,
+                grad_norm: report.grad_norm,
+                tokens_per_second: speed,
+                mfu: Some(self.mfu(speed)),
+                rss_mib: ssl_torch::memory::resident_mib().unwrap_or(f64::NAN),
+                seconds: report.seconds,
+                ..Record::default()
+            };
+            let left = report.planned_steps.map_or(f64::NAN, |steps| (steps - report.step) as f64);
+            let begin = self.clock.begin;
+            let rate = (report.tokens - begin.1) as f64 / (report.seconds - begin.0).max(1e-9);
+            let tokens_per_step = report.tokens as f64 / report.step as f64;
+            self.session.progress.step(&StepLine {
+                step: report.step,
+                steps: report.planned_steps.unwrap_or(0),
+                loss: report.loss,
+                bpb: self.bits,
+                norm: report.grad_norm,
+                lr: report.lr,
+                tokens_per_second: speed,
+                mfu: record.mfu,
+                eta_seconds: left * tokens_per_step / rate,
+            });
+            if measured {
+                self.pending = Some(record);
+            } else {
+                self.log(&record);
+            }
+        }
+        Ok(flow)
+    }
+
+    fn eval_every(&self) -> Option<u64> {
+        self.measured.map(|_| self.config.eval.every_steps)
+    }
+
+    fn validate(&mut self, model: &dyn Model, report: &StepReport) -> Result<Option<f64>, HookError> {
+        let start = Instant::now();
+        let Some(mut record) = self.pending.take() else { return Ok(None) };
+        let Some(measured) = self.measured else { return Ok(None) };
+        let rows = u64::from(self.config.train.batch_rows);
+        let found = validate(model, measured, self.judge, rows, self.device, self.config.eval.max_tokens, &signal::requested);
+        let found = match found {
+            Err(ssl_eval::Error::Stopped) => {
+                self.log(&record);
+                return Ok(None);
+            }
+            found => found?,
+        };
+        record.val_loss = Some(found.nats_per_token.value);
+        record.val_bpb = Some(found.bits_per_byte.value);
+        record.val_stderr = Some(found.bits_per_byte.stderr).filter(|stderr| stderr.is_finite());
+        record.sample = self.sample(model, report.step)?;
+        self.bits = record.val_bpb;
+        self.log(&record);
+        let (loss, bits) = (found.nats_per_token.value, found.bits_per_byte.value);
+        self.session.progress.say(&format!("step {}  validation {loss:.4} nats  {bits:.3} bits a byte", report.step));
+        self.clock.paused += start.elapsed().as_secs_f64();
+        self.clock.since = Instant::now();
+        Ok(Some(loss))
+    }
+
+    fn saved(&mut self, _checkpoint: &Checkpoint) {}
+
+    fn save_failed(&mut self, fault: &ssl_train::Error) {
+        self.session.progress.say(&format!("warning: {fault}; training goes on, the next checkpoint will be tried"));
+    }
+}
+
+/// The matrix rate of the machine in this type, operations a second: the best of a few products of 1024 by 1024.
+fn matrix_rate(device: Device, kind: Kind) -> f64 {
+    const N: i64 = 1024;
+    let a = Tensor::ones([N, N], (kind, device));
+    let mut best = f64::INFINITY;
+    tch::no_grad(|| {
+        for _ in 0..6 {
+            let start = Instant::now();
+            let c = a.mm(&a);
+            // Reading one number waits for a device to finish.
+            let _ = c.double_value(&[0, 0]);
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+    });
+    2.0 * (N as f64).powi(3) / best
+}

@@ -1,0 +1,82 @@
+//! The page of a run.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use ssl_data::manifest::Manifest;
+use ssl_model::config::ModelConfig;
+use ssl_torch::Runtime;
+use ssl_train::report::Metrics;
+use ssl_train::state::TrainState;
+
+use crate::diagnose::Loaded;
+use crate::page::{Facts, Page, Score};
+use crate::progress::words;
+use crate::run::RunConfig;
+
+/// Writes `report.html` into the run folder.
+#[expect(clippy::too_many_arguments, reason = "the page shows all of it")]
+pub(super) fn write(
+    dir: &Path,
+    loaded: &Loaded<RunConfig>,
+    manifest: &Manifest,
+    state: &TrainState,
+    runtime: &Runtime,
+    score: Score,
+    why: &str,
+    peak_flops: f64,
+) -> Result<()> {
+    let config = &loaded.value;
+    let records = Metrics::read(&dir.join("metrics.jsonl"))?;
+    let threads = tch::get_num_threads();
+    let device = match runtime.device() {
+        tch::Device::Cpu => format!("cpu, {threads} threads"),
+        device => format!("{device:?}"),
+    };
+    let model = match &config.model {
+        ModelConfig::Gpt(c) => format!("gpt, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens),
+        ModelConfig::Llama(c) => format!("llama, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens),
+    };
+    let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
+    let more = [
+        ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
+        ("Precision", format!("{:?}", config.train.precision).to_lowercase()),
+        ("Best validation at step", state.progress.best.at.map_or_else(|| "-".into(), |(step, _)| words::count(step))),
+        ("Peak memory", ssl_torch::memory::peak_mib().map_or_else(|| "-".into(), |mib| words::bytes(mib * 1024.0 * 1024.0))),
+    ];
+    let environment = [
+        ("ssl", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", "2.11".to_owned()),
+        ("Processor", processor()),
+        ("Matrix rate", format!("{} FLOP/s in this precision, measured at the start", words::scaled(peak_flops))),
+        ("Corpus fingerprint", manifest.fingerprint.clone()),
+    ];
+    let title = dir.canonicalize().unwrap_or_else(|_| dir.into()).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let page = Page {
+        title: &title,
+        facts: Facts {
+            model: &model,
+            params: state.params.count(),
+            device: &device,
+            steps: state.progress.step,
+            tokens: state.progress.tokens,
+            seconds: state.progress.seconds,
+            stopped_because: why,
+            more: &more,
+        },
+        score,
+        records: &records,
+        data: Some(manifest),
+        config: &loaded.resolved,
+        environment: &environment,
+    };
+    let path = dir.join("report.html");
+    page.write(&path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The processor's name, where the system tells it.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    name.unwrap_or_else(|| std::env::consts::ARCH.into())
+}

@@ -1,0 +1,145 @@
+//! Where a run begins: its folder, whether it goes on from a checkpoint, and what its checkpoints carry.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+use anyhow::Result;
+use ssl_data::corpus::Corpus;
+use ssl_data::manifest::TOKENIZER;
+use ssl_data::vocab::Vocab;
+use ssl_model::weights::{CONFIG, write_config};
+use ssl_train::checkpoint::Checkpoint;
+use ssl_train::state::TrainState;
+use ssl_train::trainer::Saving;
+
+use super::io;
+use crate::args::{Resume, TrainArgs};
+use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session};
+use crate::diagnose::Loaded;
+use crate::outcome::Refusal;
+use crate::run::RunConfig;
+
+/// A run folder that is ours, and the checkpoint to go on from.
+pub(super) struct Start {
+    /// Held while the run lives; the system lets go of it even after a kill.
+    _lock: File,
+    from: Option<Checkpoint>,
+    verbatim: String,
+    resolved: String,
+    changed: bool,
+}
+
+impl Start {
+    /// Takes the folder, and decides what to go on from.
+    pub(super) fn open(session: &Session, dir: &Path, loaded: &Loaded<RunConfig>, args: &TrainArgs) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(|source| io("create", dir, source))?;
+        let lock = lock(&dir.join("run.lock"))?;
+        let root = dir.join(CHECKPOINTS);
+        let (latest, passed) = Checkpoint::latest(&root)?;
+        for fault in &passed {
+            session.progress.say(&format!("warning: {fault}; passed over"));
+        }
+        let from = match (args.resume, latest) {
+            (Resume::Must, None) => return Err(ssl_train::Error::NoCheckpoint { dir: root }.into()),
+            (Resume::Never, found) if found.is_some() || !passed.is_empty() => {
+                let message = format!("{} holds a run already", dir.display());
+                return Err(Refusal::usage(message, "give --out another folder, or --resume auto to go on"));
+            }
+            (_, found) => found,
+        };
+        if from.is_none() && !passed.is_empty() {
+            let hint = "none of its checkpoints is whole; remove the folder's checkpoints to begin again";
+            return Err(Refusal::input(format!("{} cannot be resumed", dir.display()), hint));
+        }
+        let mut changed = false;
+        if let Some(from) = &from {
+            changed = from.config_hash()? != hash(&loaded.resolved);
+            if changed && !args.allow_config_change {
+                let before = fs::read_to_string(from.dir.join(RESOLVED)).unwrap_or_default();
+                let message = format!("the run has changed since {}:\n{}", from.dir.display(), difference(&before, &loaded.resolved));
+                return Err(Refusal::usage(message, "give --out another folder, or --allow-config-change to go on all the same"));
+            }
+        }
+        write(&dir.join(RUN), &loaded.verbatim)?;
+        write(&dir.join(RESOLVED), &loaded.resolved)?;
+        Ok(Self { _lock: lock, from, verbatim: loaded.verbatim.clone(), resolved: loaded.resolved.clone(), changed })
+    }
+
+    /// Takes the checkpoint's state; returns the step it was made at.
+    pub(super) fn restore(&self, session: &Session, corpus: &Corpus, state: &mut TrainState) -> Result<Option<u64>> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let trained_on = fs::read_to_string(from.dir.join(FINGERPRINT)).unwrap_or_default();
+        if trained_on != corpus.fingerprint() && !self.changed {
+            let message = format!("the corpus is not the one that {} was trained on", from.dir.display());
+            return Err(Refusal::input(message, "bring the old data back, or give --out another folder"));
+        }
+        from.restore(state)?;
+        if self.changed {
+            // A changed plan begins from what is done, not from what was planned.
+            state.progress.planned_steps = None;
+            state.progress.calibrated = false;
+        }
+        session.progress.say(&format!("going on from step {}", from.step));
+        Ok(Some(from.step))
+    }
+
+    /// What checkpoints of this run carry, so that each is a model folder of its own.
+    pub(super) fn saving(&self, dir: &Path, config: &RunConfig, corpus: &Corpus) -> Result<Saving> {
+        let scratch = dir.join(format!(".{CONFIG}"));
+        write_config(&scratch, &config.model, corpus.vocab_size(), Some(corpus.separator()))?;
+        let read = |path: &Path| fs::read(path).map_err(|source| io("read", path, source));
+        let companions = vec![
+            (CONFIG, read(&scratch)?),
+            (TOKENIZER, read(&dir.join(CORPUS).join(TOKENIZER))?),
+            (RUN, self.verbatim.clone().into_bytes()),
+            (RESOLVED, self.resolved.clone().into_bytes()),
+            (FINGERPRINT, corpus.fingerprint().as_bytes().to_vec()),
+        ];
+        let _ = fs::remove_file(&scratch);
+        Ok(Saving { root: dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions })
+    }
+}
+
+/// What the corpus of a checkpoint was.
+const FINGERPRINT: &str = "corpus.fingerprint";
+
+/// Adds to a fault what only this place knows: the text of the sample that caused it.
+pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConfig, dir: &Path) -> anyhow::Error {
+    let ssl_train::Error::NonFinite { sample, .. } = fault else { return fault.into() };
+    let length = config.model.context_tokens() as usize;
+    let text = ssl_data::sampler::Sampler::new(corpus, &config.data.windows, length, config.data.seed)
+        .and_then(|sampler| sampler.window(sample))
+        .and_then(|window| Ok(Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?.decode(&window.tokens)));
+    match text {
+        Ok(text) => anyhow::Error::from(fault).context(format!("sample {sample} begins {:?}", text.chars().take(160).collect::<String>())),
+        Err(_) => fault.into(),
+    }
+}
+
+/// One run at a time in a folder.
+fn lock(path: &Path) -> Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(|source| io("open", path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ssl_train::Error::Locked { path: path.into() }.into()),
+        Err(TryLockError::Error(source)) => Err(io("lock", path, source).into()),
+    }
+}
+
+fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let partial = path.with_extension("toml.tmp");
+    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|source| io("write", path, source))?;
+    Ok(())
+}
+
+/// The lines of two texts that differ.
+fn difference(before: &str, after: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("  - {line}"));
+    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("  + {line}"));
+    gone.chain(come).collect::<Vec<_>>().join("\n")
+}

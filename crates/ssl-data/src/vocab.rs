@@ -1,0 +1,199 @@
+//! Text to token ids and back: trained here or loaded from a `tokenizer.json`, which other tools read too.
+//!
+//! Byte-level BPE and characters are encoded by our own code, the rest by the `tokenizers` library; ids are the same.
+//! Text never becomes a special token: what a document says about `<|endoftext|>` stays text.
+
+mod bpe;
+mod chars;
+mod load;
+mod split;
+mod stream;
+mod train;
+
+use std::fs;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use tokenizers::Tokenizer;
+
+use crate::config::TokenizerConfig;
+use crate::error::{Error, Result};
+
+pub use stream::Stream;
+
+/// The separator between documents in every vocabulary trained here.
+pub const SEPARATOR: &str = "<|endoftext|>";
+/// Text handed to the library at once; it panics on some longer runs.
+const PIECE_BYTES: usize = 1 << 20;
+/// Text encoded as one piece of work.
+const WORK_BYTES: usize = 1 << 16;
+
+/// A vocabulary; clones share it, and any number of threads may use it.
+#[derive(Debug, Clone)]
+pub struct Vocab(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tokenizer: Tokenizer,
+    /// The file it came from or is saved as.
+    json: String,
+    size: u32,
+    separator: u32,
+    /// The separator's text.
+    word: String,
+    encoder: Encoder,
+}
+
+/// Who turns text into ids.
+#[derive(Debug)]
+enum Encoder {
+    Bpe(Box<bpe::Bpe>),
+    Chars(chars::Chars),
+    Library,
+}
+
+impl Vocab {
+    /// Learns a vocabulary from texts; equal texts give equal vocabularies.
+    ///
+    /// # Errors
+    /// When there is no text, or the library cannot train on it, or a configured file cannot be loaded.
+    pub fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig) -> Result<Self> {
+        match config {
+            TokenizerConfig::File { path } => Self::load(path),
+            _ => train::train(texts, config).and_then(|tokenizer| Self::of(tokenizer, Path::new("trained tokenizer"))),
+        }
+    }
+
+    /// Loads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it is not one, contradicts itself, splits by an unknown pattern, or has no token that ends a document.
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::of(load::load(path)?, path)
+    }
+
+    fn of(mut tokenizer: Tokenizer, path: &Path) -> Result<Self> {
+        let fault = |reason: String| Error::Tokenizer { path: path.into(), reason };
+        tokenizer.set_encode_special_tokens(true);
+        let (separator, word) = load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
+        let size = load::size(&tokenizer).map_err(fault)?;
+        let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
+        let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
+            (Some(bpe), _) => Encoder::Bpe(Box::new(bpe)),
+            (None, Some(chars)) => Encoder::Chars(chars),
+            (None, None) => Encoder::Library,
+        };
+        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, word, encoder })))
+    }
+
+    /// Writes `tokenizer.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let write = || -> std::io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            file.write_all(self.0.json.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|fault| fault.error)?;
+            fs::File::open(dir)?.sync_all()
+        };
+        write().map_err(|source| Error::io("write", path, source))
+    }
+
+    /// The text of `tokenizer.json`.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.0.json
+    }
+
+    /// Ids are below this.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.0.size
+    }
+
+    /// The id between documents.
+    #[must_use]
+    pub fn separator(&self) -> u32 {
+        self.0.separator
+    }
+
+    /// The ids of a text.
+    ///
+    /// # Errors
+    /// When the library gives up on it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 1);
+        self.encode_into(text, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// The ids of each text, on all cores; a long text is shared among them.
+    ///
+    /// # Errors
+    /// The first that the library gives up on.
+    pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        if matches!(self.0.encoder, Encoder::Library) {
+            return texts.par_iter().map(|text| self.encode(text)).collect();
+        }
+        let pieces: Vec<Vec<&str>> = texts.iter().map(|text| split::pieces(text, WORK_BYTES)).collect();
+        let flat: Vec<&str> = pieces.iter().flatten().copied().collect();
+        let mut encoded = flat.par_iter().map(|piece| self.encode(piece)).collect::<Result<Vec<_>>>()?.into_iter();
+        let joined = pieces.iter().map(|pieces| {
+            let mut parts = encoded.by_ref().take(pieces.len());
+            let mut first = parts.next().unwrap_or_default();
+            parts.for_each(|part| first.extend(part));
+            first
+        });
+        Ok(joined.collect())
+    }
+
+    fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        match &self.0.encoder {
+            Encoder::Bpe(bpe) => bpe.encode(text, ids),
+            Encoder::Chars(chars) => chars.encode(text, ids),
+            Encoder::Library => {
+                // The separator's own text is cut in two, so that no model can find it whole.
+                let mut from = 0;
+                for (at, _) in text.match_indices(&self.0.word) {
+                    let cut = at + self.0.word.chars().next().map_or(0, char::len_utf8);
+                    self.library(&text[from..cut], ids)?;
+                    from = cut;
+                }
+                self.library(&text[from..], ids)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn library(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        for piece in split::pieces(text, PIECE_BYTES) {
+            let fault = |reason: String| Error::Encode { text: piece.chars().take(40).collect(), reason };
+            // The library's regex engine panics on some inputs instead of failing.
+            let encoded = panic::catch_unwind(AssertUnwindSafe(|| self.0.tokenizer.encode_fast(piece, false)));
+            let encoded = encoded.map_err(|_| fault("the tokenizer panicked".into()))?.map_err(|reason| fault(reason.to_string()))?;
+            ids.extend_from_slice(encoded.get_ids());
+        }
+        Ok(())
+    }
+
+    /// The text of ids; bytes that are not UTF-8 become U+FFFD, unknown ids nothing.
+    #[must_use]
+    pub fn decode(&self, ids: &[u32]) -> String {
+        match &self.0.encoder {
+            Encoder::Bpe(bpe) => String::from_utf8_lossy(&bpe.decode(ids)).into_owned(),
+            _ => self.0.tokenizer.decode(ids, false).unwrap_or_default(),
+        }
+    }
+
+    /// Decodes ids as they come.
+    #[must_use]
+    pub fn stream(&self) -> Stream<'_> {
+        Stream::new(self)
+    }
+}

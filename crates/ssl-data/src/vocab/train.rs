@@ -1,0 +1,115 @@
+//! Training, with the `tokenizers` library.
+
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::unigram::{Unigram, UnigramTrainer};
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use super::{PIECE_BYTES, SEPARATOR, split};
+use crate::config::TokenizerConfig;
+use crate::error::{Error, Result};
+
+/// Trains the tokenizer of a configuration that is not a file.
+pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig) -> Result<Tokenizer> {
+    let fault = |reason: String| Error::TrainTokenizer { reason };
+    let mut texts = texts.filter(|text| !text.is_empty()).peekable();
+    if texts.peek().is_none() {
+        return Err(fault("there is no text".into()));
+    }
+    let special = |word: &str| AddedToken::from(word, true);
+    let build = || -> tokenizers::Result<Tokenizer> {
+        let tokenizer = match config {
+            TokenizerConfig::ByteBpe(vocab) => {
+                let mut tokenizer = Tokenizer::new(BPE::default());
+                tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+                tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
+                let trainer = BpeTrainer::builder()
+                    .vocab_size(vocab.vocab_tokens as usize)
+                    .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+                    .special_tokens(vec![special(SEPARATOR)])
+                    .show_progress(false)
+                    .build();
+                fit(tokenizer, trainer, texts)?
+            }
+            TokenizerConfig::Wordpiece(vocab) => {
+                let mut tokenizer = Tokenizer::new(WordPiece::builder().unk_token("[UNK]".into()).build()?);
+                // Case and accents are kept: they are the language's own.
+                tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, Some(false), false)))?;
+                tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+                tokenizer.with_decoder(Some(WordPieceDecoder::default()));
+                let trainer = WordPieceTrainer::builder()
+                    .vocab_size(vocab.vocab_tokens as usize)
+                    .special_tokens(vec![special(SEPARATOR), special("[UNK]")])
+                    .show_progress(false)
+                    .build();
+                fit(tokenizer, trainer, texts)?
+            }
+            TokenizerConfig::Unigram(vocab) => {
+                let mut tokenizer = Tokenizer::new(Unigram::default());
+                tokenizer.with_pre_tokenizer(Some(Metaspace::new('▁', PrependScheme::Always, true)));
+                tokenizer.with_decoder(Some(Metaspace::new('▁', PrependScheme::Always, true)));
+                let trainer = UnigramTrainer::builder()
+                    .vocab_size(vocab.vocab_tokens)
+                    .special_tokens(vec![special(SEPARATOR), special("<unk>")])
+                    .unk_token(Some("<unk>".into()))
+                    .show_progress(false)
+                    .build()?;
+                fit(tokenizer, trainer, texts)?
+            }
+            TokenizerConfig::Char {} => chars(texts)?,
+            TokenizerConfig::File { .. } => return Err("a file is loaded, not trained".into()),
+        };
+        Ok(tokenizer)
+    };
+    // The library panics on some texts instead of failing.
+    let built = panic::catch_unwind(AssertUnwindSafe(build)).map_err(|_| fault("the trainer panicked".into()))?;
+    built.map_err(|reason| fault(reason.to_string()))
+}
+
+fn fit(mut tokenizer: Tokenizer, trainer: impl Into<TrainerWrapper>, texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+    let mut trainer: TrainerWrapper = trainer.into();
+    // A document of many megabytes goes in by pieces, so that the library holds none whole and threads share it.
+    let pieces = texts.flat_map(|text| split::pieces(&text, PIECE_BYTES).into_iter().map(str::to_owned).collect::<Vec<_>>());
+    // Threads only count words, and counts add up the same in any order.
+    tokenizer.train(&mut trainer, Feed(std::sync::Mutex::new(pieces)).into_iter())?;
+    Ok(tokenizer)
+}
+
+/// The library wants an iterator that can move to another thread.
+struct Feed<I>(std::sync::Mutex<I>);
+
+impl<I: Iterator<Item = String>> Feed<I> {
+    fn into_iter(self) -> std::vec::IntoIter<String> {
+        let inner = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        inner.collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// One id a character, in the order of code points, after the separator and the unknown.
+fn chars(texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+    let mut alphabet = BTreeSet::new();
+    for text in texts {
+        alphabet.extend(text.chars());
+    }
+    let words = [SEPARATOR.to_owned(), "<unk>".to_owned()].into_iter().chain(alphabet.into_iter().map(String::from));
+    let vocab = words.zip(0..).collect();
+    let mut tokenizer = Tokenizer::new(WordLevel::builder().vocab(vocab).unk_token("<unk>".into()).build()?);
+    // An empty pattern matches between any two characters.
+    let between = SplitPattern::String(String::new());
+    tokenizer.with_pre_tokenizer(Some(Split::new(between, SplitDelimiterBehavior::Isolated, false)?));
+    tokenizer.with_decoder(Some(Fuse::new()));
+    tokenizer.add_special_tokens([AddedToken::from(SEPARATOR, true), AddedToken::from("<unk>", true)])?;
+    Ok(tokenizer)
+}
