@@ -11,8 +11,8 @@ use crate::{cargo, child, machine, python, workspace};
 /// Shape, run file, and steps a round, as many as the peer does.
 const SHAPES: &[(&str, &str, u32)] = &[("A", "bench-a", 200), ("B", "bench-b", 12), ("C", "bench-c", 4)];
 
-/// Each program runs this often, in turn; the better round counts, so that a busy moment hurts neither.
-const ROUNDS: u32 = 3;
+/// Each program runs this often, in turn, and each time takes the best of three rounds: a busy moment hurts neither.
+const TURNS: u32 = 2;
 
 /// The command.
 pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> Result<u8> {
@@ -33,15 +33,15 @@ pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> R
     let mut ratios = Vec::new();
     for (shape, run, steps) in chosen {
         let (mut ours, mut peer) = (Value::Null, Value::Null);
-        for round in 1..=ROUNDS {
-            say(format_args!("shape {shape}, {dtype}, round {round} of {ROUNDS}"));
+        for turn in 1..=TURNS {
+            say(format_args!("shape {shape}, {dtype}, turn {turn} of {TURNS}"));
             let mut command = ssl.call("bench", None);
             command.arg(format!("fixtures/runs/{run}.toml")).args(["--json", "--quiet", "--steps", &steps.to_string()]);
             command.args(["--dtype", if dtype == "fp32" { "f32" } else { dtype }, "--threads", &machine::cores().to_string()]);
             ours = better(ours, measure(&mut command)?);
             let mut command = python::with(&["torch"])?;
             command.arg(workspace::root().join("fixtures/bench/pytorch_gpt.py")).args(["--shape", shape, "--dtype", dtype]);
-            command.args(["--rounds", "1", "--threads", &machine::cores().to_string()]);
+            command.args(["--rounds", "3", "--threads", &machine::cores().to_string()]);
             peer = better(peer, measure(&mut command)?);
         }
         for row in [&mut ours, &mut peer] {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_better_round_counts_and_the_ratio_is_ours_over_theirs() {
+    fn the_better_turn_counts_and_the_ratio_is_ours_over_theirs() {
         let row = |speed: f64| json!({"program": "x", "tokens_per_second": speed, "peak_rss_mib": 10.0, "ms_per_step": 1.0});
         assert_eq!(better(Value::Null, row(1.0)), row(1.0));
         assert_eq!(better(row(2.0), row(1.0)), row(2.0));

@@ -92,8 +92,11 @@ impl Error {
         match self {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::Input,
             Self::Io { .. } => ErrorKind::Resource,
-            Self::NoFiles { .. } | Self::Glob { .. } | Self::EmptySplit { .. } => ErrorKind::Config,
-            Self::WindowStride { .. } | Self::TrainTokenizer { .. } => ErrorKind::Config,
+            Self::NoFiles { .. }
+            | Self::Glob { .. }
+            | Self::EmptySplit { .. }
+            | Self::WindowStride { .. }
+            | Self::TrainTokenizer { .. } => ErrorKind::Config,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
             _ => ErrorKind::Input,
         }

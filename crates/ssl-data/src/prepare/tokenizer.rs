@@ -57,6 +57,8 @@ struct Sample<'a> {
     text: String,
     at: usize,
     seen: u64,
+    /// Mebibytes seen when the watch was last told.
+    told: u64,
     taken: u64,
     documents: u64,
     watch: &'a dyn Watch,
@@ -75,6 +77,7 @@ impl<'a> Sample<'a> {
             text: String::new(),
             at: 0,
             seen: 0,
+            told: u64::MAX,
             taken: 0,
             documents: 0,
             watch,
@@ -99,7 +102,11 @@ impl<'a> Sample<'a> {
             }
             let part = part?;
             if part.split == SplitName::Train {
-                self.watch.stage(stage::TOKENIZER, self.seen, Some(self.train_bytes), self.documents);
+                // Once for each mebibyte is often enough: documents may be single lines.
+                if self.seen >> 20 != self.told {
+                    self.told = self.seen >> 20;
+                    self.watch.stage(stage::TOKENIZER, self.seen, Some(self.train_bytes), self.documents);
+                }
                 self.documents += 1;
                 (self.text, self.at) = (part.text, 0);
                 return Ok(true);
