@@ -37,7 +37,7 @@ pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> R
             say(format_args!("shape {shape}, {dtype}, turn {turn} of {TURNS}"));
             let mut command = ssl.call("bench", None);
             command.arg(format!("fixtures/runs/{run}.toml")).args(["--json", "--quiet", "--steps", &steps.to_string()]);
-            command.args(["--dtype", if dtype == "fp32" { "f32" } else { dtype }, "--threads", &machine::cores().to_string()]);
+            command.args(["--dtype", if dtype == "fp32" { "fp32" } else { dtype }, "--threads", &machine::cores().to_string()]);
             ours = better(ours, measure(&mut command)?);
             let mut command = python::with(&["torch"])?;
             command.arg(workspace::root().join("fixtures/bench/pytorch_gpt.py")).args(["--shape", shape, "--dtype", dtype]);

@@ -1,0 +1,126 @@
+//! A small run: a character model over the hand-written English of `fixtures/corpus`.
+
+use std::path::Path;
+
+use serde_json::json;
+use ssl_data::config::{DataConfig, WindowConfig};
+use ssl_data::corpus::Corpus;
+use ssl_data::corpus::SplitName;
+use ssl_data::objective::Causal;
+use ssl_data::objective::causal::Reach;
+use ssl_data::prepare::{Silent, prepare};
+use ssl_data::sampler::Sampler;
+use ssl_model::Model;
+use ssl_model::config::{GptConfig, ModelConfig};
+use ssl_model::params::{Params, Precision};
+use ssl_torch::{Choice, Runtime};
+use ssl_train::checkpoint::Checkpoint;
+use ssl_train::config::{AdamConfig, OptimConfig, ScheduleConfig, TrainConfig};
+use ssl_train::error::Error;
+use ssl_train::feed::Feed;
+use ssl_train::state::TrainState;
+use ssl_train::trainer::{Flow, Hook, HookError, Saving, StepReport, Stopped, Trainer};
+use tch::Tensor;
+
+const CONTEXT: usize = 16;
+
+/// What a run is made of.
+pub struct Setup {
+    pub model: GptConfig,
+    pub train: TrainConfig,
+    pub optim: OptimConfig,
+}
+
+impl Setup {
+    pub fn new(precision: Precision) -> Self {
+        let train = json!({
+            "steps": 40, "batch-rows": 3, "accumulate": 2, "clip-norm": 0.5, "seed": 7,
+            "log-every-steps": 1, "save-every-steps": 5, "keep-checkpoints": 3,
+        });
+        let model = GptConfig { layers: 2, heads: 2, width: 24, context_tokens: CONTEXT as u32, dropout: 0.2, ..GptConfig::default() };
+        let optim = AdamConfig { lr: 3e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+        let train = TrainConfig { precision, ..serde_json::from_value(train).expect("a train section") };
+        Self { model, train, optim: OptimConfig::Adamw(optim) }
+    }
+
+    /// The state before the first step, and the model on it.
+    pub fn begin(&self, vocab: u32) -> (Box<dyn Model>, TrainState) {
+        let runtime = Runtime::start(Choice::Cpu, None).expect("libtorch");
+        let mut params = Params::new(runtime.device(), self.train.precision, Some(self.train.seed));
+        let model = ModelConfig::Gpt(self.model.clone()).build(vocab, &mut params);
+        (model, TrainState::new(params, &self.optim))
+    }
+
+    /// Trains `state` on, saving below `root`, until `listener` or the plan ends it.
+    pub fn fit(&self, model: &dyn Model, state: &mut TrainState, corpus: &Corpus, root: &Path, listener: &mut Listener) -> Result<Stopped, Error> {
+        let windows = WindowConfig::default();
+        let sampler = Sampler::new(corpus, &windows, CONTEXT, 3).expect("a sampler");
+        let objective = Box::new(Causal::new(CONTEXT, corpus.separator(), Reach::from(&windows)));
+        let feed = Feed::start(sampler, objective, u64::from(self.train.batch_rows), state.progress.sample).expect("a feed");
+        let mut trainer = Trainer {
+            model,
+            feed,
+            state,
+            config: &self.train,
+            peak_lr: self.optim.lr(),
+            schedule: &ScheduleConfig::Cosine { warmup_steps: 4, final_share: 0.1 },
+            saving: Some(Saving { root: root.into(), config_hash: "hash".into(), companions: vec![("run.toml", b"verbatim".to_vec())] }),
+        };
+        trainer.fit(listener)
+    }
+}
+
+/// Keeps what a run reports; fails at a step, as a kill would, where told to.
+#[derive(Default)]
+pub struct Listener {
+    pub reports: Vec<StepReport>,
+    pub saved: Vec<u64>,
+    pub die_at: Option<u64>,
+    /// What each validation is to return.
+    pub losses: Vec<f64>,
+}
+
+impl Hook for Listener {
+    fn step(&mut self, report: &StepReport, _: bool) -> Result<Flow, HookError> {
+        if self.die_at == Some(report.step) {
+            return Err("killed".into());
+        }
+        self.reports.push(*report);
+        Ok(Flow::Continue)
+    }
+
+    fn eval_every(&self) -> Option<u64> {
+        (!self.losses.is_empty()).then_some(2)
+    }
+
+    fn validate(&mut self, _: &dyn Model, report: &StepReport) -> Result<Option<f64>, HookError> {
+        Ok(self.losses.get(report.step as usize / 2 - 1).copied())
+    }
+
+    fn saved(&mut self, checkpoint: &Checkpoint) {
+        self.saved.push(checkpoint.step);
+    }
+
+    fn save_failed(&mut self, fault: &Error) {
+        panic!("{fault}");
+    }
+}
+
+/// The training half of a small corpus prepared into `dir`.
+pub fn corpus(dir: &Path) -> Corpus {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/corpus/english");
+    let config: DataConfig = serde_json::from_value(json!({ "paths": [text], "tokenizer": { "char": {} } })).expect("a data section");
+    prepare(&config, dir, &Silent).expect("a corpus");
+    Corpus::open(dir, SplitName::Train).expect("shards")
+}
+
+/// Every weight, moment and count, bit for bit.
+pub fn bits(state: &TrainState) -> Vec<(String, Vec<u8>)> {
+    let bytes = |tensor: &Tensor| {
+        let values: Vec<f64> = tensor.to_kind(tch::Kind::Double).reshape([-1]).try_into().expect("numbers");
+        values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect()
+    };
+    let weights = state.params.list().iter().map(|param| (param.name.clone(), bytes(&param.master)));
+    let moments = state.optimizer.state(&state.params);
+    weights.chain(moments.iter().map(|(name, tensor)| (name.clone(), bytes(tensor)))).collect()
+}
