@@ -93,7 +93,7 @@ fn optimizers_decay_matrices_and_not_gains() {
     for (name, config) in cases {
         let mut params = Params::new(Device::Cpu, Precision::Fp32, None);
         for (i, tensor) in golden.list("init").iter().enumerate() {
-            params.add(format!("p{i}"), &tensor.size(), Init::Zeros);
+            let _ = params.add(format!("p{i}"), &tensor.size(), Init::Zeros);
             params.set(i, tensor);
         }
         let mut optimizer = optim::build(&config, &params);

@@ -1,6 +1,8 @@
 //! A small run: a character model over the hand-written English of `fixtures/corpus`.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 use ssl_data::config::{DataConfig, WindowConfig};
@@ -24,15 +26,18 @@ use tch::Tensor;
 
 const CONTEXT: usize = 16;
 
+/// libtorch draws from one generator a process, so runs that are compared bit for bit take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// What a run is made of.
-pub struct Setup {
-    pub model: GptConfig,
-    pub train: TrainConfig,
-    pub optim: OptimConfig,
+pub(crate) struct Setup {
+    pub(crate) model: GptConfig,
+    pub(crate) train: TrainConfig,
+    pub(crate) optim: OptimConfig,
 }
 
 impl Setup {
-    pub fn new(precision: Precision) -> Self {
+    pub(crate) fn new(precision: Precision) -> Self {
         let train = json!({
             "steps": 40, "batch-rows": 3, "accumulate": 2, "clip-norm": 0.5, "seed": 7,
             "log-every-steps": 1, "save-every-steps": 5, "keep-checkpoints": 3,
@@ -44,7 +49,7 @@ impl Setup {
     }
 
     /// The state before the first step, and the model on it.
-    pub fn begin(&self, vocab: u32) -> (Box<dyn Model>, TrainState) {
+    pub(crate) fn begin(&self, vocab: u32) -> (Box<dyn Model>, TrainState) {
         let runtime = Runtime::start(Choice::Cpu, None).expect("libtorch");
         let mut params = Params::new(runtime.device(), self.train.precision, Some(self.train.seed));
         let model = ModelConfig::Gpt(self.model.clone()).build(vocab, &mut params);
@@ -52,7 +57,8 @@ impl Setup {
     }
 
     /// Trains `state` on, saving below `root`, until `listener` or the plan ends it.
-    pub fn fit(&self, model: &dyn Model, state: &mut TrainState, corpus: &Corpus, root: &Path, listener: &mut Listener) -> Result<Stopped, Error> {
+    pub(crate) fn fit(&self, model: &dyn Model, state: &mut TrainState, corpus: &Corpus, root: &Path, listener: &mut Listener) -> Result<Stopped, Error> {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = WindowConfig::default();
         let sampler = Sampler::new(corpus, &windows, CONTEXT, 3).expect("a sampler");
         let objective = Box::new(Causal::new(CONTEXT, corpus.separator(), Reach::from(&windows)));
@@ -72,12 +78,12 @@ impl Setup {
 
 /// Keeps what a run reports; fails at a step, as a kill would, where told to.
 #[derive(Default)]
-pub struct Listener {
-    pub reports: Vec<StepReport>,
-    pub saved: Vec<u64>,
-    pub die_at: Option<u64>,
+pub(crate) struct Listener {
+    pub(crate) reports: Vec<StepReport>,
+    pub(crate) saved: Vec<u64>,
+    pub(crate) die_at: Option<u64>,
     /// What each validation is to return.
-    pub losses: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
 }
 
 impl Hook for Listener {
@@ -107,7 +113,7 @@ impl Hook for Listener {
 }
 
 /// The training half of a small corpus prepared into `dir`.
-pub fn corpus(dir: &Path) -> Corpus {
+pub(crate) fn corpus(dir: &Path) -> Corpus {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/corpus/english");
     let config: DataConfig = serde_json::from_value(json!({ "paths": [text], "tokenizer": { "char": {} } })).expect("a data section");
     prepare(&config, dir, &Silent).expect("a corpus");
@@ -115,7 +121,7 @@ pub fn corpus(dir: &Path) -> Corpus {
 }
 
 /// Every weight, moment and count, bit for bit.
-pub fn bits(state: &TrainState) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn bits(state: &TrainState) -> Vec<(String, Vec<u8>)> {
     let bytes = |tensor: &Tensor| {
         let values: Vec<f64> = tensor.to_kind(tch::Kind::Double).reshape([-1]).try_into().expect("numbers");
         values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect()
