@@ -186,8 +186,8 @@ impl ModelConfig {
             check((1..=1 << 20).contains(&size), key, format!("{size} is outside 1..=1048576"), "give a size".into());
         }
         if heads > 0 && !width.is_multiple_of(heads) {
-            let near = (width / heads).max(1);
-            check(false, "heads", format!("{width} / {heads} leaves {}", width % heads), format!("heads must divide width; {} would with heads of {near}", near * heads));
+            let near = (1..=width.min(1 << 20)).filter(|heads| width.is_multiple_of(*heads)).min_by_key(|near| near.abs_diff(heads)).unwrap_or(1);
+            check(false, "heads", format!("{width} / {heads} leaves {}", width % heads), format!("use {near} heads of {}", width / near));
         }
         faults
     }

@@ -1,5 +1,6 @@
 // Output head and cross-entropy in one: the logits of all rows are never held at once, and the gradients are made while
 // a chunk of logits is at hand.
+#include "bf16.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -11,20 +12,6 @@ namespace {
 // Logits held at once. A step that fits is one matrix product each way; more rows than that cost one more pass over the
 // head's gradient a chunk.
 constexpr int64_t LOGIT_BYTES = 128 << 20;
-
-inline float widen(uint16_t bits) {
-  uint32_t word = static_cast<uint32_t>(bits) << 16;
-  float value;
-  __builtin_memcpy(&value, &word, 4);
-  return value;
-}
-
-inline uint16_t narrow(float value) {
-  uint32_t word;
-  __builtin_memcpy(&word, &value, 4);
-  uint32_t rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16;
-  return value != value ? 0x7FC0 : static_cast<uint16_t>(rounded);
-}
 
 inline float load(const float* x, int64_t i) { return x[i]; }
 inline float load(const uint16_t* x, int64_t i) { return widen(x[i]); }

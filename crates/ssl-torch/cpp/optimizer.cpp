@@ -1,5 +1,6 @@
 // Optimizer arithmetic in one pass over memory: master weights and moments in fp32, gradients in fp32 or bf16, and the
 // model's own copy of the weights written in the same pass.
+#include "bf16.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
@@ -29,21 +30,6 @@ void each(const std::vector<Span>& all, F f) {
   at::parallel_for(0, static_cast<int64_t>(all.size()), 1, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) f(i, all[i]);
   });
-}
-
-inline float widen(uint16_t bits) {
-  uint32_t word = static_cast<uint32_t>(bits) << 16;
-  float value;
-  __builtin_memcpy(&value, &word, 4);
-  return value;
-}
-
-// Round to nearest, ties to even; not-a-number stays one.
-inline uint16_t narrow(float value) {
-  uint32_t word;
-  __builtin_memcpy(&word, &value, 4);
-  uint32_t rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16;
-  return value != value ? 0x7FC0 : static_cast<uint16_t>(rounded);
 }
 
 // Square sums run in 16 lanes of float within 256 elements, and in double above.

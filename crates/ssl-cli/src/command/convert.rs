@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use ssl_data::manifest::TOKENIZER;
+use ssl_data::vocab::Vocab;
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, CONFIG, WEIGHTS};
 use tch::{Kind, Tensor};
@@ -13,6 +14,9 @@ use tch::{Kind, Tensor};
 use crate::args::ConvertArgs;
 use crate::assemble::{Opened, Session, open};
 use crate::outcome::{Outcome, Refusal};
+
+/// The name of what transformers reads beside a tokenizer.
+const ABOUT_TOKENIZER: &str = "tokenizer_config.json";
 
 /// Writes a checkpoint for transformers.
 pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
@@ -37,14 +41,27 @@ fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
     fs::create_dir_all(out).map_err(io("create", out))?;
     // GPT-2 in transformers always has biases; those of a model without are 0.
     weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(opened))?;
-    let separator = opened.vocab().ok().map(ssl_data::vocab::Vocab::separator);
+    let vocab = opened.vocab().ok();
+    let separator = vocab.map(Vocab::separator);
     weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;
-    let tokenizer = opened.dir.join(TOKENIZER);
-    if tokenizer.exists() {
-        fs::copy(&tokenizer, out.join(TOKENIZER)).map_err(io("write", &out.join(TOKENIZER)))?;
+    if let Some(vocab) = vocab {
+        fs::write(out.join(TOKENIZER), vocab.json()).map_err(io("write", &out.join(TOKENIZER)))?;
+        let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
+        fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
     }
     let json = json!({ "out": out, "from": opened.dir, "params": opened.params.count() });
     Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
+}
+
+/// What transformers must know to take `tokenizer.json` as it is, rather than build one that suits the kind of model.
+fn about_tokenizer(vocab: &Vocab) -> Value {
+    let mut about = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false });
+    let tokenizer: Value = serde_json::from_str(vocab.json()).unwrap_or_default();
+    let special = tokenizer["added_tokens"].as_array().into_iter().flatten();
+    if let Some(separator) = special.into_iter().find(|token| token["id"] == vocab.separator()) {
+        (about["bos_token"], about["eos_token"]) = (separator["content"].clone(), separator["content"].clone());
+    }
+    about
 }
 
 /// The biases that a GPT-2 without any lacks: the last axis of each map's weight, and of each norm's gain.
