@@ -16,7 +16,7 @@ xflags::xflags! {
         cmd pretrain {
             /// Text to train on: file, folder or glob; may be repeated. Without it: the sources of the locked dependencies.
             repeated --data path: PathBuf
-            /// A name in fixtures/runs, or a run file. Default: gpt-nano.
+            /// A name in fixtures/runs, or a run file. Default: llama-nano.
             optional --run name: PathBuf
             /// Stop after this many minutes of training.
             optional --minutes n: f64

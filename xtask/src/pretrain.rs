@@ -12,7 +12,7 @@ use crate::output::{data, say};
 use crate::{cargo, child, corpus, workspace};
 
 /// The run when none is named: what two cores train to something in about five minutes.
-const DEFAULT_RUN: &str = "gpt-nano";
+const DEFAULT_RUN: &str = "llama-nano";
 
 /// The command; the exit code is that of `ssl train`.
 pub(crate) fn run(flags: &Pretrain) -> Result<u8> {

@@ -67,11 +67,6 @@ impl Diagnosis {
         Self { sources, found }
     }
 
-    /// How many faults there are.
-    pub(crate) fn count(&self) -> usize {
-        self.found.len()
-    }
-
     /// The faults as JSON objects: `message, hint, file, line, column`; line and column are absent for the whole file.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let one = |found: &Found| {

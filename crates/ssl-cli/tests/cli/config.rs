@@ -1,0 +1,54 @@
+//! Run files with mistakes in them.
+
+use serde_json::Value;
+
+use crate::support::{Place, RUN};
+
+/// `check` on the small run after a replacement.
+fn told(from: &str, to: &str, words: &[&str]) {
+    let place = Place::new();
+    assert!(RUN.contains(from));
+    place.write("run.toml", RUN.replace(from, to));
+    place.ssl(&["check", "run.toml"]).says(2, words);
+    place.ssl(&["train", "run.toml"]).says(2, words);
+    assert!(!place.path("runs").exists(), "nothing is begun");
+}
+
+#[test]
+fn a_mistake_is_shown_where_it_stands() {
+    told("heads = 2", "heads = 3", &["run.toml:12:1", "heads = 3", "16 / 3 leaves 1", "hint: use 2 heads of 8"]);
+    told("warmup-steps = 5", "warmup = 5", &["run.toml:", "unknown key `warmup`", "warmup-steps"]);
+    told("steps = 40", "steps = \"many\"", &["run.toml:23:", "steps = \"many\""]);
+    told("[model.gpt]", "[model.gtp]", &["run.toml:10:", "gtp", "gpt"]);
+    told("[model.gpt]", "[model.llama]\nlayers = 1\n[model.gpt]", &["run.toml:", "model"]);
+    told("[objective.causal]", "", &["objective"]);
+    told("lr = 1e-2", "lr = 1e-2\nlr = 1e-3", &["run.toml:19:", "lr"]);
+    told("paths = [\"text\"]", "paths = []", &["run.toml:3:1", "there is nothing to read"]);
+    told("[data]", "[data", &["run.toml:2:"]);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let place = Place::new();
+    let run = RUN.replace("heads = 2", "heads = 3").replace("lr = 1e-2", "lr = 0.0").replace("batch-rows = 4", "batch-rows = 0").replace("width = 16", "width = 16\nwide = true");
+    place.write("run.toml", run);
+    let ran = place.ssl(&["check", "run.toml", "--json"]);
+    ran.says(2, &["16 / 3 leaves 1", "lr = 0.0", "batch-rows = 0", "`wide`", "4 faults"]);
+    let faults = ran.json()["error"]["faults"].clone();
+    let lines: Vec<u64> = faults.as_array().expect("faults").iter().filter_map(|fault| fault["line"].as_u64()).collect();
+    assert_eq!(lines.len(), 4, "{faults}");
+}
+
+#[test]
+fn keys_can_be_set_on_the_command_line() {
+    let place = Place::new();
+    let ran = place.ssl(&["check", "run.toml", "--set", "train.steps=7", "--set", "model.gpt.width=32", "--json"]);
+    ran.says(0, &[]);
+    let document = ran.json().to_string();
+    assert!(document.contains("steps") && serde_json::from_str::<Value>(&document).is_ok());
+    let resolved = place.ssl(&["check", "run.toml", "--set", "train.steps=7"]).stdout;
+    assert!(resolved.contains("steps = 7") && resolved.contains("norm-eps"), "{resolved}");
+    place.ssl(&["check", "run.toml", "--set", "train.stepz=7"]).says(2, &["stepz"]);
+    place.ssl(&["check", "run.toml", "--set", "train.steps"]).says(2, &["train.steps"]);
+    place.ssl(&["check", "run.toml", "--set", "model.gpt.heads=3"]).says(2, &["16 / 3 leaves 1"]);
+}

@@ -1,0 +1,8 @@
+//! The program as its users meet it: exit codes, documents on stdout, words on stderr, files that stay whole.
+
+mod bad_input;
+mod checkpoints;
+mod config;
+mod interrupted;
+mod road;
+mod support;
