@@ -99,8 +99,11 @@ struct Stage {
 impl Stage {
     fn rates(&self) -> String {
         let seconds = self.since.elapsed().as_secs_f64().max(1e-3);
-        let (size, documents) = (self.done_bytes as f64 / seconds, self.documents as f64 / seconds);
-        format!("{}/s  {} documents/s", words::bytes(size), words::scaled(documents))
+        let size = words::bytes(self.done_bytes as f64 / seconds);
+        match self.documents {
+            0 => format!("{size}/s"),
+            documents => format!("{size}/s  {} documents/s", words::scaled(documents as f64 / seconds)),
+        }
     }
 
     /// A line while the stage goes on.
@@ -119,8 +122,8 @@ impl Stage {
     /// A line when it is done.
     fn end(&self) -> String {
         let took = words::duration(self.since.elapsed().as_secs_f64());
-        let (size, documents) = (words::bytes(self.done_bytes as f64), words::count(self.documents));
-        format!("{} done  {size}  {documents} documents in {took}  {}", self.name, self.rates())
+        let documents = if self.documents == 0 { String::new() } else { format!("  {} documents", words::count(self.documents)) };
+        format!("{} done  {}{documents} in {took}  {}", self.name, words::bytes(self.done_bytes as f64), self.rates())
     }
 }
 
@@ -162,6 +165,20 @@ impl Progress {
                 bar.set_prefix(words::duration(line.eta_seconds));
                 bar.set_message(line.to_string());
             }
+        }
+    }
+
+    /// Shows work that is counted in nothing but its share. Outside a terminal, one line now and then.
+    pub(crate) fn share(&self, name: &str, share: f64) {
+        let mut state = self.state();
+        match self.style {
+            Style::Bars => {
+                let bar = state.bar(Some(100), "{bar:16.cyan/dim} {wide_msg}");
+                bar.set_position((share * 100.0) as u64);
+                bar.set_message(format!("{name}  {:.0}%", share * 100.0));
+            }
+            Style::Lines if state.due(self.every) => state.say(&format!("{name}  {:.0}%", share * 100.0)),
+            Style::Lines | Style::Quiet => {}
         }
     }
 

@@ -25,7 +25,8 @@ pub struct Validation {
     pub whole: bool,
 }
 
-/// Scores the windows of `sampler` in order, each target once, up to `max_tokens`; `stop` is asked between batches.
+/// Scores the windows of `sampler` in order, each target once, up to `max_tokens`. Between batches `stop` is told the share
+/// that is done, and asked.
 ///
 /// # Errors
 /// When the corpus cannot be read, an operation fails, or `stop` says so.
@@ -36,13 +37,14 @@ pub fn validate(
     rows: u64,
     device: Device,
     max_tokens: Option<u64>,
-    stop: &dyn Fn() -> bool,
+    stop: &dyn Fn(f64) -> bool,
 ) -> Result<Validation> {
     let windows = sampler.in_order_len();
     let mut observations = Vec::new();
     let (mut at, mut tokens) = (0, 0.0);
     while at < windows && max_tokens.is_none_or(|max| tokens < max as f64) {
-        if stop() {
+        let share = (at as f64 / windows as f64).max(max_tokens.map_or(0.0, |max| tokens / max as f64));
+        if stop(share) {
             return Err(Error::Stopped);
         }
         let end = (at + rows).min(windows);

@@ -43,7 +43,13 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     let judge = objective(&ObjectiveConfig::Causal {}, &config, length, corpus.separator());
     // About 4096 tokens at once keep a CPU busy.
     let rows = (4096 / length as u64).max(1);
-    let found = validate(opened.model.as_ref(), &sampler, judge.as_ref(), rows, opened.params.device(), None, &signal::requested)?;
+    session.progress.finish();
+    let stop = |share| {
+        session.progress.share("scoring", share);
+        signal::requested()
+    };
+    let found = validate(opened.model.as_ref(), &sampler, judge.as_ref(), rows, opened.params.device(), None, &stop)?;
+    session.progress.finish();
     let mut results = Vec::new();
     let mut lines = Vec::new();
     for task in &args.tasks {

@@ -33,7 +33,7 @@ pub(crate) fn run(path: &Path) -> Result<Outcome> {
     } else if path.file_name().is_some_and(|name| name == TOKENIZER) || path.extension().is_some_and(|end| end == "json") {
         tokenizer(path)?
     } else if path.exists() {
-        let known = "a run, a corpus, a checkpoint, a model folder, a .tok shard, a .safetensors file or a tokenizer.json can be inspected";
+        let known = "a run, a corpus, a checkpoint, a model folder, a .tok shard, a .safetensors file or a tokenizer.json can be inspected; ssl check reads run files";
         return Err(Refusal::input(format!("{} is nothing that this program makes", path.display()), known));
     } else {
         return Err(Refusal::input(format!("{} does not exist", path.display()), "check the path"));

@@ -42,6 +42,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
 
     std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
     let manifest = prepare(&config.data, &dir.join(CORPUS), &session.progress)?;
+    session.progress.finish();
     let runtime = session.runtime()?;
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
     let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
@@ -120,7 +121,12 @@ fn measure_best(
     if step != state.progress.step {
         weights::load(&checkpoint.join(WEIGHTS), &state.params)?;
     }
-    let found = validate(model, measured, judge, rows, state.params.device(), None, &signal::requested)?;
+    let stop = |share| {
+        session.progress.share("measuring", share);
+        signal::requested()
+    };
+    let found = validate(model, measured, judge, rows, state.params.device(), None, &stop)?;
+    session.progress.finish();
     if step != state.progress.step {
         let last = Checkpoint::open(&checkpoint.with_file_name(format!("{:08}", state.progress.step)))?;
         weights::load(&last.dir.join(WEIGHTS), &state.params)?;
