@@ -56,7 +56,8 @@ enum Encoder {
 }
 
 impl Vocab {
-    /// Learns a vocabulary from texts; equal texts give equal vocabularies.
+    /// Learns a vocabulary from texts. Equal texts give equal vocabularies, save for Unigram, whose trainer adds fractions in
+    /// the order of a hash table: its scores may differ in the last places, and rare pieces with them.
     ///
     /// # Errors
     /// When there is no text, or the library cannot train on it, or a configured file cannot be loaded.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 
+use rayon::prelude::*;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
 use tokenizers::models::TrainerWrapper;
@@ -15,11 +16,16 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{
+    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior, Tokenizer,
+};
 
 use super::{PIECE_BYTES, SEPARATOR, split};
 use crate::config::TokenizerConfig;
 use crate::error::{Error, Result};
+
+/// What `WordPiece` calls a word it cannot spell, as in BERT.
+const UNKNOWN: &str = "[UNK]";
 
 /// Trains the tokenizer of a configuration that is not a file.
 pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig) -> Result<Tokenizer> {
@@ -44,17 +50,23 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 fit(tokenizer, trainer, texts)?
             }
             TokenizerConfig::Wordpiece(vocab) => {
-                let mut tokenizer = Tokenizer::new(WordPiece::builder().unk_token("[UNK]".into()).build()?);
+                let mut tokenizer = Tokenizer::new(WordPiece::builder().unk_token(UNKNOWN.into()).build()?);
                 // Case and accents are kept: they are the language's own.
                 tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, Some(false), false)))?;
                 tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
                 tokenizer.with_decoder(Some(WordPieceDecoder::default()));
+                let texts: Vec<String> = texts.collect();
+                // Continuations get their ids beforehand: the library hands them out in the order of a hash table, anew each time.
+                let known = [SEPARATOR, UNKNOWN].map(String::from).into_iter().chain(continuations(&words(&tokenizer, &texts)?));
                 let trainer = WordPieceTrainer::builder()
                     .vocab_size(vocab.vocab_tokens as usize)
-                    .special_tokens(vec![special(SEPARATOR), special("[UNK]")])
+                    .special_tokens(known.map(|word| special(&word)).collect())
                     .show_progress(false)
                     .build();
-                fit(tokenizer, trainer, texts)?
+                let trained = fit(tokenizer.clone(), trainer, texts.into_iter())?;
+                tokenizer.with_model(trained.get_model().clone());
+                tokenizer.add_special_tokens([special(SEPARATOR), special(UNKNOWN)])?;
+                tokenizer
             }
             TokenizerConfig::Unigram(vocab) => {
                 let mut tokenizer = Tokenizer::new(Unigram::default());
@@ -85,6 +97,30 @@ fn fit(mut tokenizer: Tokenizer, trainer: impl Into<TrainerWrapper>, texts: impl
     // Threads only count words, and counts add up the same in any order.
     tokenizer.train(&mut trainer, Feed(std::sync::Mutex::new(pieces)).into_iter())?;
     Ok(tokenizer)
+}
+
+/// `##c` for every character that stands behind another in a word, in the order of code points.
+fn continuations(words: &[String]) -> impl Iterator<Item = String> + use<> {
+    let inside: BTreeSet<char> = words.iter().flat_map(|word| word.chars().skip(1)).collect();
+    inside.into_iter().map(|c| format!("##{c}"))
+}
+
+/// The words of texts, as a tokenizer without a model would hand them on.
+fn words(tokenizer: &Tokenizer, texts: &[String]) -> tokenizers::Result<Vec<String>> {
+    let of = |text: &String| -> tokenizers::Result<Vec<String>> {
+        let mut text = NormalizedString::from(text.as_str());
+        if let Some(normalizer) = tokenizer.get_normalizer() {
+            normalizer.normalize(&mut text)?;
+        }
+        let mut words = PreTokenizedString::from(text);
+        if let Some(splitter) = tokenizer.get_pre_tokenizer() {
+            splitter.pre_tokenize(&mut words)?;
+        }
+        let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        Ok(words.into_iter().map(|(word, ..)| word.to_owned()).collect())
+    };
+    let lists: Vec<Vec<String>> = texts.par_iter().map(of).collect::<tokenizers::Result<_>>()?;
+    Ok(lists.concat())
 }
 
 /// The library wants an iterator that can move to another thread.

@@ -1,0 +1,177 @@
+//! Our encoder against the `tokenizers` library, and vocabularies that are damaged, hostile, or of other kinds.
+
+use std::fs;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use ssl_data::config::TokenizerConfig;
+use ssl_data::error::Error;
+use ssl_data::vocab::{SEPARATOR, Vocab};
+use tokenizers::Tokenizer;
+
+/// What every vocabulary here is trained on: English, Chinese, code, numbers, emoji.
+const TEXTS: [&str; 4] = [
+    include_str!("../../../fixtures/corpus/english/harbour.txt"),
+    include_str!("../../../fixtures/corpus/english/kitchen.txt"),
+    "def f(x):\n    return x ** 2  # it's 3.14, isn't it? We'll see\n\n\tif x: 'They've' said 12345\r\n",
+    "他说：“今天天气很好。”然后就走了。今天是2024年。 👩‍👩‍👧 naïve café ÅÉ ﬁne",
+];
+
+fn train(config: &Value) -> Vocab {
+    let config: TokenizerConfig = serde_json::from_value(config.clone()).expect("a tokenizer");
+    Vocab::train(TEXTS.iter().map(ToString::to_string), &config).expect("a vocabulary")
+}
+
+static BPE: LazyLock<Vocab> = LazyLock::new(|| train(&json!({ "byte-bpe": { "vocab-tokens": 600 } })));
+
+/// The library's ids, none of them special.
+fn library(vocab: &Vocab) -> Tokenizer {
+    let mut tokenizer = Tokenizer::from_bytes(vocab.json()).expect("a tokenizer");
+    tokenizer.set_encode_special_tokens(true);
+    tokenizer
+}
+
+fn same(vocab: &Vocab, tokenizer: &Tokenizer, text: &str) {
+    let theirs = tokenizer.encode_fast(text, false).expect("ids");
+    assert_eq!(vocab.encode(text).expect("ids"), theirs.get_ids(), "{text:?}");
+    assert_eq!(vocab.decode(theirs.get_ids()), text);
+}
+
+#[test]
+fn awkward_texts_have_the_ids_of_the_library() {
+    let tokenizer = library(&BPE);
+    for text in TEXTS {
+        same(&BPE, &tokenizer, text);
+    }
+    let cases = [
+        "", " ", "  ", "\n", "\r\n", "\r\n\r\n a", "a\n", "a \n b", "\t\t x", "   three", "three   ", "a\u{a0}b", "\u{3000}全角", "\u{0}", "a\u{0}\u{1}\u{7f}b",
+        "'s 't 're 've 'm 'll 'd 'S 'RE 'x", "don't DON'T we'll", "''s", "1234567890", "٣٤٥ Ⅷ ½ x²", "e\u{301}\u{301}", "👩‍👩‍👧‍👦🇩🇪", "ﬁ ŉ ǆ", "a_b-c.d/e",
+        "\u{feff}bom", "\u{200b}zero\u{200d}width", "한국어 텍스트", "עברית וערבית العربية", "x\u{85}y\u{2028}z", "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|",
+    ];
+    for text in cases {
+        same(&BPE, &tokenizer, text);
+    }
+}
+
+#[test]
+fn long_runs_have_the_ids_of_the_library() {
+    let tokenizer = library(&BPE);
+    for unit in ["a", "ab", " ", "\n", "1", "好", "!", "the cat "] {
+        same(&BPE, &tokenizer, &unit.repeat(20_000));
+    }
+}
+
+#[test]
+fn no_run_of_anything_takes_long() {
+    // The library panics on the first of these.
+    for unit in [" ", "a", "ab", "\n", "的", "-"] {
+        let text = unit.repeat(10_000_000 / unit.len());
+        let start = Instant::now();
+        let ids = BPE.encode(&text).expect("ids");
+        assert!(start.elapsed() < Duration::from_secs(20), "{unit:?} took {:?}", start.elapsed());
+        assert!(BPE.decode(&ids) == text, "{unit:?}");
+    }
+}
+
+#[test]
+fn the_separator_spelled_out_stays_text() {
+    for config in [json!({ "byte-bpe": { "vocab-tokens": 600 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "unigram": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+        let vocab = train(&config);
+        for text in [SEPARATOR.to_owned(), format!("before{SEPARATOR}after"), SEPARATOR.repeat(3)] {
+            let ids = vocab.encode(&text).expect("ids");
+            assert!(!ids.is_empty() && !ids.contains(&vocab.separator()), "{config} {text:?}: {ids:?}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_its_texts_one_by_one() {
+    let long = TEXTS.concat().repeat(40);
+    for vocab in [&*BPE, &train(&json!({ "char": {} })), &train(&json!({ "unigram": { "vocab-tokens": 400 } }))] {
+        let texts = [TEXTS[0], "", &long, TEXTS[3]];
+        let one_by_one: Vec<Vec<u32>> = texts.iter().map(|text| vocab.encode(text).expect("ids")).collect();
+        assert_eq!(vocab.encode_batch(&texts).expect("ids"), one_by_one);
+    }
+}
+
+#[test]
+fn every_kind_is_saved_and_loaded_as_it_was() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("tokenizer.json");
+    for config in [json!({ "byte-bpe": { "vocab-tokens": 500 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "unigram": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+        let vocab = train(&config);
+        vocab.save(&path).expect("room");
+        let loaded = Vocab::load(&path).expect("a vocabulary");
+        assert_eq!((loaded.size(), loaded.separator(), loaded.json()), (vocab.size(), vocab.separator(), vocab.json()), "{config}");
+        for text in TEXTS {
+            let ids = vocab.encode(text).expect("ids");
+            assert_eq!(loaded.encode(text).expect("ids"), ids, "{config}");
+            assert!(ids.iter().all(|&id| id < vocab.size()));
+            // Other programs read the same file to the same ids.
+            assert_eq!(library(&vocab).encode_fast(text, false).expect("ids").get_ids(), ids, "{config}");
+        }
+        // Words are told apart, and so are the characters that training saw.
+        let text = TEXTS[0];
+        let back = vocab.decode(&vocab.encode(text).expect("ids"));
+        let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(squeeze(&back), squeeze(text), "{config}");
+        if config.get("char").is_some() || config.get("byte-bpe").is_some() {
+            assert_eq!(back, text, "{config}");
+        }
+    }
+}
+
+#[test]
+fn equal_texts_give_equal_vocabularies() {
+    for config in [json!({ "byte-bpe": { "vocab-tokens": 500 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool").install(|| train(&config));
+        assert!(alone.json() == train(&config).json(), "{config}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_tokenizer_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("tokenizer.json");
+    let whole: Value = serde_json::from_str(BPE.json()).expect("JSON");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut json = whole.clone();
+        change(&mut json);
+        json.to_string()
+    };
+    let cases = [
+        (String::new(), "not JSON"),
+        ("{\"model\"".into(), "not JSON"),
+        ("[]".into(), "no model"),
+        (BPE.json()[..BPE.json().len() / 2].into(), "not JSON"),
+        (with(&|json| json["model"]["merges"] = json!([["zz", "yy"]])), "merge 0"),
+        (with(&|json| json["model"]["vocab"]["zz"] = json!(3)), "id 3 is given twice"),
+        (with(&|json| json["model"]["vocab"]["zz"] = json!(u64::MAX)), "beyond any model"),
+        (with(&|json| json["model"]["vocab"]["zz"] = json!("x")), "not a number"),
+        (with(&|json| json["pre_tokenizer"] = json!({ "type": "Split", "pattern": { "Regex": "(a+)+$" }, "behavior": "Isolated", "invert": false })), "known to end in time"),
+        (with(&|json| (json["added_tokens"], json["model"]["vocab"]) = (json!([]), json!({ "a": 0 }))), "tokenizer.json"),
+    ];
+    for (text, word) in cases {
+        fs::write(&path, text).expect("room");
+        let fault = Vocab::load(&path).expect_err(word);
+        let told = fault.to_string();
+        assert!(matches!(fault, Error::Tokenizer { .. }) && told.contains("tokenizer.json") && told.contains(word), "{told} should name {word}");
+    }
+    let fault = Vocab::load(&dir.path().join("absent.json")).expect_err("nothing is there").to_string();
+    assert!(fault.contains("absent.json"), "{fault}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_text_has_the_ids_of_the_library(parts in prop::collection::vec(prop_oneof![
+        Just(" ".to_owned()), Just("  \n".to_owned()), Just("'s".to_owned()), Just("\r\n".to_owned()), Just("好的。".to_owned()), Just("123".to_owned()),
+        "[a-zA-Z]{1,8}", "\\PC{0,6}", any::<String>(),
+    ], 0..12)) {
+        let text = parts.concat();
+        same(&BPE, &library(&BPE), &text);
+    }
+}
