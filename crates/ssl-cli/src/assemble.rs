@@ -91,7 +91,12 @@ pub(crate) struct Opened {
 impl Opened {
     /// The tokenizer.
     pub(crate) fn vocab(&self) -> Result<&Vocab> {
-        let missing = || Refusal::input(format!("{} has no {TOKENIZER}", self.dir.display()), "put the model's tokenizer.json beside its weights");
+        let missing = || {
+            Refusal::input(
+                format!("{} has no {TOKENIZER}", self.dir.display()),
+                "put the model's tokenizer.json beside its weights",
+            )
+        };
         self.vocab.as_ref().ok_or_else(missing)
     }
 }
@@ -135,7 +140,10 @@ pub(crate) fn resolve(session: &Session, path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let message = format!("{} holds no model", path.display());
-    Err(Refusal::input(message, "name a run folder, a checkpoint folder, or a Hugging Face folder with config.json and model.safetensors"))
+    Err(Refusal::input(
+        message,
+        "name a run folder, a checkpoint folder, or a Hugging Face folder with config.json and model.safetensors",
+    ))
 }
 
 /// The run of a checkpoint of ours.

@@ -27,7 +27,14 @@ fn pack(dir: &Path, tokens: usize) {
         writer.push(&ids[rng.below(500) as usize..], 4000).expect("writes");
     }
     let train = writer.finish().expect("finishes");
-    let manifest = Manifest { version: ssl_data::manifest::VERSION, token_bytes: 2, vocab_size: 8192, separator: 0, train, ..Manifest::default() };
+    let manifest = Manifest {
+        version: ssl_data::manifest::VERSION,
+        token_bytes: 2,
+        vocab_size: 8192,
+        separator: 0,
+        train,
+        ..Manifest::default()
+    };
     fs::write(dir.join("manifest.json"), serde_json::to_vec(&manifest).expect("JSON")).expect("writes");
 }
 
@@ -46,7 +53,9 @@ fn shard(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("batch of 12");
-    for (name, kind) in [("packed", WindowConfig::Packed {}), ("isolated", WindowConfig::Isolated {}), ("segments", WindowConfig::Segments {})] {
+    for (name, kind) in
+        [("packed", WindowConfig::Packed {}), ("isolated", WindowConfig::Isolated {}), ("segments", WindowConfig::Segments {})]
+    {
         for length in [64_usize, 1024] {
             let sampler = Sampler::new(&corpus, &kind, length, 1).expect("plans");
             let objective = Causal::new(length, corpus.separator(), Reach::from(&kind));

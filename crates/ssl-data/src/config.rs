@@ -209,14 +209,36 @@ impl DataConfig {
         check(!self.paths.is_empty(), "paths", "there is nothing to read".into(), "name files, folders or globs");
         check(!self.field.is_empty(), "field", "the field has no name".into(), "JSONL corpora commonly use \"text\"");
         let fraction = self.validation_fraction;
-        check((0.0..1.0).contains(&fraction), "validation-fraction", format!("{fraction} is not a share below 1"), "0.05 keeps one document in twenty");
+        check(
+            (0.0..1.0).contains(&fraction),
+            "validation-fraction",
+            format!("{fraction} is not a share below 1"),
+            "0.05 keeps one document in twenty",
+        );
         let repeated = self.clean.max_repeated_lines;
-        check((0.0..=1.0).contains(&repeated), "clean.max-repeated-lines", format!("{repeated} is not a share"), "1.0 keeps everything, 0.3 is common");
+        check(
+            (0.0..=1.0).contains(&repeated),
+            "clean.max-repeated-lines",
+            format!("{repeated} is not a share"),
+            "1.0 keeps everything, 0.3 is common",
+        );
         let max = self.clean.max_chars.unwrap_or(u64::MAX);
-        check(max >= self.clean.min_chars, "clean.max-chars", format!("{max} is less than min-chars"), "raise it, or leave it out");
+        check(
+            max >= self.clean.min_chars,
+            "clean.max-chars",
+            format!("{max} is less than min-chars"),
+            "raise it, or leave it out",
+        );
         check(self.limits.expansion > 0, "limits.expansion", "0 refuses every compressed file".into(), "1000 is the default");
-        check(self.limits.document_bytes > 0, "limits.document-bytes", "0 refuses every document".into(), "67108864 is the default");
-        if let TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) = &self.tokenizer {
+        check(
+            self.limits.document_bytes > 0,
+            "limits.document-bytes",
+            "0 refuses every document".into(),
+            "67108864 is the default",
+        );
+        if let TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) =
+            &self.tokenizer
+        {
             let name = match self.tokenizer {
                 TokenizerConfig::ByteBpe(_) => "byte-bpe",
                 TokenizerConfig::Wordpiece(_) => "wordpiece",
@@ -231,10 +253,20 @@ impl DataConfig {
                 format!("{tokens} is outside {least}..=1048576"),
                 "4096 suits a few megabytes of text, 32768 a few gigabytes",
             );
-            check(vocab.sample_bytes > 0, &format!("tokenizer.{name}.sample-bytes"), "there is nothing to train on".into(), "16777216 is the default");
+            check(
+                vocab.sample_bytes > 0,
+                &format!("tokenizer.{name}.sample-bytes"),
+                "there is nothing to train on".into(),
+                "16777216 is the default",
+            );
         }
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
-            check(false, "windows.slide.stride-tokens", "a window that does not move never ends".into(), "half of the model's context is common");
+            check(
+                false,
+                "windows.slide.stride-tokens",
+                "a window that does not move never ends".into(),
+                "half of the model's context is common",
+            );
         }
         faults
     }

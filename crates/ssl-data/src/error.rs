@@ -106,8 +106,12 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk and run again",
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => "check who may read and write there",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "free space on that disk and run again"
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "check who may read and write there"
+            }
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
             Self::Damaged { .. } => "fetch the file again, or leave it out",

@@ -42,21 +42,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod config;
-pub mod document;
-pub mod source;
-pub mod clean;
-pub mod dedup;
-pub mod vocab;
-pub mod prepare;
-pub mod manifest;
-pub mod pack;
-pub mod shard;
-pub mod corpus;
-pub mod sampler;
 pub mod batch;
-pub mod objective;
-pub mod rng;
+pub mod clean;
+pub mod config;
+pub mod corpus;
+pub mod dedup;
+pub mod document;
 pub mod error;
+pub mod manifest;
+pub mod objective;
+pub mod pack;
+pub mod prepare;
+pub mod rng;
+pub mod sampler;
+pub mod shard;
+pub mod source;
+pub mod vocab;
 
 pub use error::{Error, ErrorKind, Result};

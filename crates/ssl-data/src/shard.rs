@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn counts_that_overflow_are_refused() {
-        let header = |tokens, documents| Header { width: Width::Four, tokens, documents, separator: 0, vocab_size: 9, ordinal: 0 };
+        let header =
+            |tokens, documents| Header { width: Width::Four, tokens, documents, separator: 0, vocab_size: 9, ordinal: 0 };
         for (tokens, documents) in [(u64::MAX, 0), (1 << 62, 0), (0, u64::MAX), (1, 1 << 60), ((1 << 62) - 1, 1)] {
             assert_eq!(header(tokens, documents).sizes(), None, "{tokens} tokens, {documents} documents");
         }

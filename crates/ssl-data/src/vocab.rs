@@ -79,7 +79,8 @@ impl Vocab {
     fn of(mut tokenizer: Tokenizer, path: &Path) -> Result<Self> {
         let fault = |reason: String| Error::Tokenizer { path: path.into(), reason };
         tokenizer.set_encode_special_tokens(true);
-        let (separator, word) = load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
+        let (separator, word) =
+            load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
         let size = load::size(&tokenizer).map_err(fault)?;
         let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
         let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
@@ -177,7 +178,8 @@ impl Vocab {
             let fault = |reason: String| Error::Encode { text: piece.chars().take(40).collect(), reason };
             // The library's regex engine panics on some inputs instead of failing.
             let encoded = panic::catch_unwind(AssertUnwindSafe(|| self.0.tokenizer.encode_fast(piece, false)));
-            let encoded = encoded.map_err(|_| fault("the tokenizer panicked".into()))?.map_err(|reason| fault(reason.to_string()))?;
+            let encoded =
+                encoded.map_err(|_| fault("the tokenizer panicked".into()))?.map_err(|reason| fault(reason.to_string()))?;
             ids.extend_from_slice(encoded.get_ids());
         }
         Ok(())

@@ -9,8 +9,8 @@ use ssl_data::batch::{Batch, Grid, Rows, Window};
 use ssl_data::config::WindowConfig;
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::Manifest;
-use ssl_data::objective::{Causal, Objective};
 use ssl_data::objective::causal::Reach;
+use ssl_data::objective::{Causal, Objective};
 use ssl_data::pack::{Layout, Writer};
 use ssl_data::sampler::Sampler;
 use ssl_data::shard::{Shard, Width};
@@ -22,7 +22,13 @@ const SEPARATOR: u32 = 0;
 /// Documents of the given lengths whose ids count up, so that every token but the separator tells its place.
 fn documents(lengths: &[usize]) -> Vec<Vec<u32>> {
     let mut next = 1;
-    lengths.iter().map(|&n| { next += n as u32; (next - n as u32..next).collect() }).collect()
+    lengths
+        .iter()
+        .map(|&n| {
+            next += n as u32;
+            (next - n as u32..next).collect()
+        })
+        .collect()
 }
 
 /// The run of tokens that a split of these documents must hold.
@@ -73,7 +79,9 @@ fn windows(sampler: &Sampler) -> Vec<Window> {
 /// The (input, target) pairs of a batch that have weight, with the plain rules of padding checked on the way.
 fn weighted(rows: &Rows<Grid>, windows: &[Window], length: usize) -> Vec<(u32, u32)> {
     let (Grid::Ids { data: inputs, .. }, Grid::Ids { data: targets, .. }) = (&rows.inputs, &rows.targets) else { panic!("ids") };
-    let (Grid::Reals { data: weights, .. }, Grid::Ids { data: positions, .. }) = (&rows.weights, &rows.positions) else { panic!("kinds") };
+    let (Grid::Reals { data: weights, .. }, Grid::Ids { data: positions, .. }) = (&rows.weights, &rows.positions) else {
+        panic!("kinds")
+    };
     let mut pairs = Vec::new();
     for (row, window) in windows.iter().enumerate() {
         let n = window.tokens.len() - 1;
@@ -331,7 +339,8 @@ fn order_does_not_depend_on_where_or_by_whom_it_is_read() {
         let fresh = Sampler::new(&again, &kind, 16, 11).expect("plans");
         for threads in [1, 2, 7] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            let read: Vec<Window> = pool.install(|| (0..total).into_par_iter().map(|sample| fresh.window(sample).expect("reads")).collect());
+            let read: Vec<Window> =
+                pool.install(|| (0..total).into_par_iter().map(|sample| fresh.window(sample).expect("reads")).collect());
             assert!(read == expect, "{kind:?} on {threads} threads");
         }
         for sample in (0..total).rev().step_by(7) {

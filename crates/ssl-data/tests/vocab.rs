@@ -46,9 +46,38 @@ fn awkward_texts_have_the_ids_of_the_library() {
         same(&BPE, &tokenizer, text);
     }
     let cases = [
-        "", " ", "  ", "\n", "\r\n", "\r\n\r\n a", "a\n", "a \n b", "\t\t x", "   three", "three   ", "a\u{a0}b", "\u{3000}全角", "\u{0}", "a\u{0}\u{1}\u{7f}b",
-        "'s 't 're 've 'm 'll 'd 'S 'RE 'x", "don't DON'T we'll", "''s", "1234567890", "٣٤٥ Ⅷ ½ x²", "e\u{301}\u{301}", "👩‍👩‍👧‍👦🇩🇪", "ﬁ ŉ ǆ", "a_b-c.d/e",
-        "\u{feff}bom", "\u{200b}zero\u{200d}width", "한국어 텍스트", "עברית וערבית العربية", "x\u{85}y\u{2028}z", "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|",
+        "",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\r\n\r\n a",
+        "a\n",
+        "a \n b",
+        "\t\t x",
+        "   three",
+        "three   ",
+        "a\u{a0}b",
+        "\u{3000}全角",
+        "\u{0}",
+        "a\u{0}\u{1}\u{7f}b",
+        "'s 't 're 've 'm 'll 'd 'S 'RE 'x",
+        "don't DON'T we'll",
+        "''s",
+        "1234567890",
+        "٣٤٥ Ⅷ ½ x²",
+        "e\u{301}\u{301}",
+        "👩‍👩‍👧‍👦🇩🇪",
+        "ﬁ ŉ ǆ",
+        "a_b-c.d/e",
+        "\u{feff}bom",
+        "\u{200b}zero\u{200d}width",
+        "한국어 텍스트",
+        "עברית וערבית العربية",
+        "x\u{85}y\u{2028}z",
+        "<|endoftext|>",
+        "a<|endoftext|>b",
+        "<|endoftext|",
     ];
     for text in cases {
         same(&BPE, &tokenizer, text);
@@ -77,7 +106,12 @@ fn no_run_of_anything_takes_long() {
 
 #[test]
 fn the_separator_spelled_out_stays_text() {
-    for config in [json!({ "byte-bpe": { "vocab-tokens": 600 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "unigram": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+    for config in [
+        json!({ "byte-bpe": { "vocab-tokens": 600 } }),
+        json!({ "wordpiece": { "vocab-tokens": 400 } }),
+        json!({ "unigram": { "vocab-tokens": 400 } }),
+        json!({ "char": {} }),
+    ] {
         let vocab = train(&config);
         for text in [SEPARATOR.to_owned(), format!("before{SEPARATOR}after"), SEPARATOR.repeat(3)] {
             let ids = vocab.encode(&text).expect("ids");
@@ -100,11 +134,20 @@ fn a_batch_is_its_texts_one_by_one() {
 fn every_kind_is_saved_and_loaded_as_it_was() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("tokenizer.json");
-    for config in [json!({ "byte-bpe": { "vocab-tokens": 500 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "unigram": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+    for config in [
+        json!({ "byte-bpe": { "vocab-tokens": 500 } }),
+        json!({ "wordpiece": { "vocab-tokens": 400 } }),
+        json!({ "unigram": { "vocab-tokens": 400 } }),
+        json!({ "char": {} }),
+    ] {
         let vocab = train(&config);
         vocab.save(&path).expect("room");
         let loaded = Vocab::load(&path).expect("a vocabulary");
-        assert_eq!((loaded.size(), loaded.separator(), loaded.json()), (vocab.size(), vocab.separator(), vocab.json()), "{config}");
+        assert_eq!(
+            (loaded.size(), loaded.separator(), loaded.json()),
+            (vocab.size(), vocab.separator(), vocab.json()),
+            "{config}"
+        );
         for text in TEXTS {
             let ids = vocab.encode(text).expect("ids");
             assert_eq!(loaded.encode(text).expect("ids"), ids, "{config}");
@@ -125,7 +168,9 @@ fn every_kind_is_saved_and_loaded_as_it_was() {
 
 #[test]
 fn equal_texts_give_equal_vocabularies() {
-    for config in [json!({ "byte-bpe": { "vocab-tokens": 500 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "char": {} })] {
+    for config in
+        [json!({ "byte-bpe": { "vocab-tokens": 500 } }), json!({ "wordpiece": { "vocab-tokens": 400 } }), json!({ "char": {} })]
+    {
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool").install(|| train(&config));
         assert!(alone.json() == train(&config).json(), "{config}");
     }
@@ -150,14 +195,23 @@ fn a_file_that_is_no_tokenizer_is_refused_by_name() {
         (with(&|json| json["model"]["vocab"]["zz"] = json!(3)), "id 3 is given twice"),
         (with(&|json| json["model"]["vocab"]["zz"] = json!(u64::MAX)), "beyond any model"),
         (with(&|json| json["model"]["vocab"]["zz"] = json!("x")), "not a number"),
-        (with(&|json| json["pre_tokenizer"] = json!({ "type": "Split", "pattern": { "Regex": "(a+)+$" }, "behavior": "Isolated", "invert": false })), "known to end in time"),
+        (
+            with(&|json| {
+                json["pre_tokenizer"] =
+                    json!({ "type": "Split", "pattern": { "Regex": "(a+)+$" }, "behavior": "Isolated", "invert": false })
+            }),
+            "known to end in time",
+        ),
         (with(&|json| (json["added_tokens"], json["model"]["vocab"]) = (json!([]), json!({ "a": 0 }))), "tokenizer.json"),
     ];
     for (text, word) in cases {
         fs::write(&path, text).expect("room");
         let fault = Vocab::load(&path).expect_err(word);
         let told = fault.to_string();
-        assert!(matches!(fault, Error::Tokenizer { .. }) && told.contains("tokenizer.json") && told.contains(word), "{told} should name {word}");
+        assert!(
+            matches!(fault, Error::Tokenizer { .. }) && told.contains("tokenizer.json") && told.contains(word),
+            "{told} should name {word}"
+        );
     }
     let fault = Vocab::load(&dir.path().join("absent.json")).expect_err("nothing is there").to_string();
     assert!(fault.contains("absent.json"), "{fault}");

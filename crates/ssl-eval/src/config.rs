@@ -39,8 +39,18 @@ impl EvalConfig {
         };
         check(self.every_steps > 0, "every-steps", "0 never comes".into(), "500 is the default");
         check(self.max_tokens != Some(0), "max-tokens", "nothing would be read".into(), "leave it out to read all");
-        check(self.temperature >= 0.0 && self.temperature.is_finite(), "temperature", format!("{} is out of range", self.temperature), "0 always takes the likeliest token");
-        check(self.top_p > 0.0 && self.top_p <= 1.0, "top-p", format!("{} is not a share above 0", self.top_p), "1.0 keeps all tokens");
+        check(
+            self.temperature >= 0.0 && self.temperature.is_finite(),
+            "temperature",
+            format!("{} is out of range", self.temperature),
+            "0 always takes the likeliest token",
+        );
+        check(
+            self.top_p > 0.0 && self.top_p <= 1.0,
+            "top-p",
+            format!("{} is not a share above 0", self.top_p),
+            "1.0 keeps all tokens",
+        );
         faults
     }
 }

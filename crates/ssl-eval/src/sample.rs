@@ -95,7 +95,8 @@ pub fn pick(logits: &[f32], sampling: &Sampling, index: u64) -> u32 {
     order.truncate(sampling.top_k.map_or(order.len(), |k| (k as usize).max(1)));
     let Some(&first) = order.first() else { return 0 };
     let highest = f64::from(logits[first as usize]);
-    let weights: Vec<f64> = order.iter().map(|&id| ((f64::from(logits[id as usize]) - highest) / sampling.temperature).exp()).collect();
+    let weights: Vec<f64> =
+        order.iter().map(|&id| ((f64::from(logits[id as usize]) - highest) / sampling.temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
     let (mut kept, mut mass) = (0, 0.0);
     while kept < weights.len() && (kept == 0 || mass < sampling.top_p * total) {

@@ -168,17 +168,45 @@ impl ModelConfig {
         };
         let (sizes, heads, width) = match self {
             Self::Gpt(c) => {
-                check((0.0..1.0).contains(&c.dropout), "dropout", format!("{} is not a share below 1", c.dropout), "0.1 is GPT-2's".into());
-                let sizes = vec![("layers", c.layers), ("heads", c.heads), ("width", c.width), ("context-tokens", c.context_tokens), ("feed-forward-width", c.feed_forward())];
+                check(
+                    (0.0..1.0).contains(&c.dropout),
+                    "dropout",
+                    format!("{} is not a share below 1", c.dropout),
+                    "0.1 is GPT-2's".into(),
+                );
+                let sizes = vec![
+                    ("layers", c.layers),
+                    ("heads", c.heads),
+                    ("width", c.width),
+                    ("context-tokens", c.context_tokens),
+                    ("feed-forward-width", c.feed_forward()),
+                ];
                 (sizes, c.heads, c.width)
             }
             Self::Llama(c) => {
                 let grouped = c.kv_heads > 0 && c.heads.is_multiple_of(c.kv_heads);
-                check(grouped, "kv-heads", format!("{} heads cannot share {}", c.heads, c.kv_heads), "give a divisor of heads".into());
+                check(
+                    grouped,
+                    "kv-heads",
+                    format!("{} heads cannot share {}", c.heads, c.kv_heads),
+                    "give a divisor of heads".into(),
+                );
                 let even = c.heads == 0 || (c.width / c.heads).is_multiple_of(2);
-                check(even, "heads", format!("heads of {} features cannot be turned in pairs", c.width / c.heads.max(1)), "make width / heads even".into());
+                check(
+                    even,
+                    "heads",
+                    format!("heads of {} features cannot be turned in pairs", c.width / c.heads.max(1)),
+                    "make width / heads even".into(),
+                );
                 check(c.rope_base > 1.0, "rope-base", format!("{} turns nothing", c.rope_base), "10000 is the paper's".into());
-                let sizes = vec![("layers", c.layers), ("heads", c.heads), ("kv-heads", c.kv_heads), ("width", c.width), ("context-tokens", c.context_tokens), ("feed-forward-width", c.feed_forward_width)];
+                let sizes = vec![
+                    ("layers", c.layers),
+                    ("heads", c.heads),
+                    ("kv-heads", c.kv_heads),
+                    ("width", c.width),
+                    ("context-tokens", c.context_tokens),
+                    ("feed-forward-width", c.feed_forward_width),
+                ];
                 (sizes, c.heads, c.width)
             }
         };
@@ -186,8 +214,16 @@ impl ModelConfig {
             check((1..=1 << 20).contains(&size), key, format!("{size} is outside 1..=1048576"), "give a size".into());
         }
         if heads > 0 && !width.is_multiple_of(heads) {
-            let near = (1..=width.min(1 << 20)).filter(|heads| width.is_multiple_of(*heads)).min_by_key(|near| near.abs_diff(heads)).unwrap_or(1);
-            check(false, "heads", format!("{width} / {heads} leaves {}", width % heads), format!("use {near} heads of {}", width / near));
+            let near = (1..=width.min(1 << 20))
+                .filter(|heads| width.is_multiple_of(*heads))
+                .min_by_key(|near| near.abs_diff(heads))
+                .unwrap_or(1);
+            check(
+                false,
+                "heads",
+                format!("{width} / {heads} leaves {}", width % heads),
+                format!("use {near} heads of {}", width / near),
+            );
         }
         faults
     }

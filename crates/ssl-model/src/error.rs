@@ -26,7 +26,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk and run again",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "free space on that disk and run again"
+            }
             Self::Safetensors { .. } => "the file is damaged or of another kind; fetch or export it again",
             Self::Mismatch { .. } => "the weights belong to a model of another shape; compare its config.json",
             Self::Config { .. } => "GPT-2 and Llama models in Hugging Face's form can be read",

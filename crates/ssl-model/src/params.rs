@@ -77,7 +77,11 @@ impl Params {
         };
         let leaf = leaf.set_requires_grad(true);
         let out = leaf.shallow_clone();
-        self.list.push(Param { name: name.into(), master: if self.precision == Precision::Fp32 { leaf.shallow_clone() } else { master }, leaf });
+        self.list.push(Param {
+            name: name.into(),
+            master: if self.precision == Precision::Fp32 { leaf.shallow_clone() } else { master },
+            leaf,
+        });
         out
     }
 

@@ -30,7 +30,10 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
     let mut left: BTreeMap<&str, (&File, &Entry)> = BTreeMap::new();
     for (file, entry) in files.iter().flat_map(|file| file.entries().map(move |entry| (file, entry))) {
         if left.insert(&entry.name, (file, entry)).is_some() {
-            return Err(Error::Mismatch { path: path.into(), faults: vec![format!("{} is in two shards", entry.name.escape_debug())] });
+            return Err(Error::Mismatch {
+                path: path.into(),
+                faults: vec![format!("{} is in two shards", entry.name.escape_debug())],
+            });
         }
     }
     let mut faults = Vec::new();
@@ -48,7 +51,12 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
         found.push((index, file, entry));
     }
     // Buffers that older files carry, and the second name of a tied head.
-    left.retain(|name, _| !(name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || *name == "lm_head.weight" || name.ends_with("rotary_emb.inv_freq")));
+    left.retain(|name, _| {
+        !(name.ends_with(".attn.bias")
+            || name.ends_with(".attn.masked_bias")
+            || *name == "lm_head.weight"
+            || name.ends_with("rotary_emb.inv_freq"))
+    });
     for (file, entry) in left.values() {
         // A model without biases may be stored with zeros, for programs that know only models with them.
         if !(is_bias(&entry.name) && file.is_zero(entry)?) {
@@ -74,7 +82,8 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
 /// # Errors
 /// When the disk refuses.
 pub fn save(path: &Path, params: &Params, extra: &[(String, Tensor)]) -> Result<()> {
-    let mut list: Vec<(String, Tensor)> = params.list().iter().map(|param| (param.name.clone(), param.master.shallow_clone())).collect();
+    let mut list: Vec<(String, Tensor)> =
+        params.list().iter().map(|param| (param.name.clone(), param.master.shallow_clone())).collect();
     list.extend(extra.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
     write(path, &list)
 }

@@ -28,7 +28,12 @@ impl Golden {
         let model = config.build(vocab, &mut params);
         weights::load(&dir.join(weights::WEIGHTS), &params).expect("weights");
         let notes = std::fs::read(dir.join("golden.json")).expect("notes");
-        Self { model, params, file: File::open(&dir.join("golden.safetensors")).expect("golden"), notes: serde_json::from_slice(&notes).expect("notes") }
+        Self {
+            model,
+            params,
+            file: File::open(&dir.join("golden.safetensors")).expect("golden"),
+            notes: serde_json::from_slice(&notes).expect("notes"),
+        }
     }
 
     fn tensor(&self, name: &str) -> Tensor {
@@ -43,7 +48,14 @@ impl Golden {
         let inputs = self.tensor("input_ids");
         let (b, t) = inputs.size2().expect("two axes");
         let positions = Tensor::arange(t, (Kind::Int64, Device::Cpu)).expand([b, t], false).contiguous();
-        Rows { inputs, targets: self.tensor("targets"), weights: self.tensor("weights"), positions, documents: None, attend: Attend::Causal }
+        Rows {
+            inputs,
+            targets: self.tensor("targets"),
+            weights: self.tensor("weights"),
+            positions,
+            documents: None,
+            attend: Attend::Causal,
+        }
     }
 }
 
@@ -95,7 +107,8 @@ fn loss_and_every_gradient_are_those_of_transformers() {
 fn documents_packed_give_the_logits_of_documents_alone() {
     for name in MODELS {
         let golden = Golden::open(name);
-        let lengths: Vec<i64> = golden.notes["document_lengths"].as_array().expect("lengths").iter().filter_map(Value::as_i64).collect();
+        let lengths: Vec<i64> =
+            golden.notes["document_lengths"].as_array().expect("lengths").iter().filter_map(Value::as_i64).collect();
         let inputs = golden.tensor("isolated_ids");
         let positions: Vec<i64> = lengths.iter().flat_map(|&n| 0..n).collect();
         let documents: Vec<i64> = lengths.iter().zip(0..).flat_map(|(&n, k)| std::iter::repeat_n(k, n as usize)).collect();

@@ -26,7 +26,9 @@ fn models() -> [ModelConfig; 3] {
 
 fn batch() -> Batch<Tensor> {
     // Every next token is (5 x + 3) mod 50 of the one before, from four beginnings.
-    let ids: Vec<i64> = (0..4).flat_map(|row| std::iter::successors(Some(row * 11 + 1), move |x| Some((5 * x + 3 + row) % 50)).take(17)).collect();
+    let ids: Vec<i64> = (0..4)
+        .flat_map(|row| std::iter::successors(Some(row * 11 + 1), move |x| Some((5 * x + 3 + row) % 50)).take(17))
+        .collect();
     let ids = Tensor::from_slice(&ids).view([4, 17]);
     let positions = Tensor::arange(16, (Kind::Int64, Device::Cpu)).expand([4, 16], false).contiguous();
     Batch::Rows(Rows {

@@ -66,7 +66,8 @@ mod tests {
     fn messages_lose_their_traces_and_wrapping() {
         let text = "called `Result::unwrap()` on an `Err` value: Torch(\"size mismatch\\nException raised from f at x.cpp:3\")";
         assert!(matches!(Error::sort(text, None), Error::Operation { message, .. } if message == "size mismatch"));
-        let text = "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.";
+        let text =
+            "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.";
         assert!(matches!(Error::sort(text, None), Error::OutOfMemory { .. }));
     }
 }

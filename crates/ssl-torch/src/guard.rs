@@ -20,9 +20,7 @@ pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if GUARDED.get() > 0 { remember(info) } else { before(info) }
-        }));
+        panic::set_hook(Box::new(move |info| if GUARDED.get() > 0 { remember(info) } else { before(info) }));
     });
     GUARDED.set(GUARDED.get() + 1);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
@@ -60,7 +58,9 @@ mod tests {
 
     #[test]
     fn a_shape_fault_comes_back_with_a_message_and_the_thread_goes_on() {
-        let fault = guard(|| Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)).matmul(&Tensor::zeros([4, 5], (Kind::Float, Device::Cpu))));
+        let fault = guard(|| {
+            Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)).matmul(&Tensor::zeros([4, 5], (Kind::Float, Device::Cpu)))
+        });
         let text = fault.err().map(|fault| fault.to_string()).unwrap_or_default();
         assert!(text.contains("2x3 and 4x5"), "{text}");
         assert!(!text.contains("Exception raised"), "{text}");

@@ -17,7 +17,12 @@ use crate::ffi::{check, handle, ssl_linear_cross_entropy};
 ///
 /// # Errors
 /// When shapes, types or a target do not fit.
-pub fn linear_cross_entropy(hidden_nd: &Tensor, head_vd: &Tensor, targets_n: &Tensor, weights_n: &Tensor) -> Result<(Tensor, Tensor)> {
+pub fn linear_cross_entropy(
+    hidden_nd: &Tensor,
+    head_vd: &Tensor,
+    targets_n: &Tensor,
+    weights_n: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let (mut total, mut nats) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: the handles outlive the call; on success both results are new tensors that nothing else owns.
     unsafe {

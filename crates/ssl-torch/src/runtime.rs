@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_written() {
-        for (text, expect) in [("auto", Choice::Auto), ("cpu", Choice::Cpu), ("cuda", Choice::Cuda(0)), ("cuda:3", Choice::Cuda(3))] {
+        for (text, expect) in
+            [("auto", Choice::Auto), ("cpu", Choice::Cpu), ("cuda", Choice::Cuda(0)), ("cuda:3", Choice::Cuda(3))]
+        {
             assert_eq!(text.parse(), Ok(expect));
         }
         for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {

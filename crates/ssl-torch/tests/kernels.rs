@@ -81,7 +81,9 @@ fn what_does_not_fit_is_an_error() {
     let weights = Tensor::ones([4], (Kind::Float, Device::Cpu));
     let ids = |last: i64| Tensor::from_slice(&[0_i64, 1, 2, last]);
     assert!(linear_cross_entropy(&hidden, &head, &ids(8), &weights).is_ok());
-    for (bad, what) in [(ids(9), "outside a vocabulary"), (ids(-1), "outside a vocabulary"), (Tensor::from_slice(&[1_i64]), "one target")] {
+    for (bad, what) in
+        [(ids(9), "outside a vocabulary"), (ids(-1), "outside a vocabulary"), (Tensor::from_slice(&[1_i64]), "one target")]
+    {
         let fault = linear_cross_entropy(&hidden, &head, &bad, &weights).expect_err("refused").to_string();
         assert!(fault.contains(what), "{fault}");
     }
@@ -93,14 +95,16 @@ fn hidden_states_that_are_not_finite_show_in_the_loss() {
     let hidden = randn(&[4, 8], 1);
     let _ = hidden.get(2).fill_(f64::NAN);
     let weights = Tensor::ones([4], (Kind::Float, Device::Cpu));
-    let (total, nats) = linear_cross_entropy(&hidden, &randn(&[40, 8], 2), &Tensor::from_slice(&[0_i64, 1, 2, 3]), &weights).expect("a loss");
+    let (total, nats) =
+        linear_cross_entropy(&hidden, &randn(&[40, 8], 2), &Tensor::from_slice(&[0_i64, 1, 2, 3]), &weights).expect("a loss");
     assert!(total.double_value(&[]).is_nan() && nats.double_value(&[2]).is_nan() && nats.double_value(&[1]).is_finite());
 }
 
 #[test]
 fn norms_add_up_and_do_not_depend_on_threads() {
     let grads = [randn(&[300, 1000], 1), randn(&[17], 2), randn(&[70_000], 3).to_kind(Kind::BFloat16)];
-    let expect: f64 = grads.iter().map(|g| g.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt();
+    let expect: f64 =
+        grads.iter().map(|g| g.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt();
     let threads = tch::get_num_threads();
     let found = [1, 2, 3].map(|n| {
         tch::set_num_threads(n);

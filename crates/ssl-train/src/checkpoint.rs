@@ -159,7 +159,9 @@ impl Checkpoint {
             tensors.insert(entry.name.clone(), file.tensor(entry)?.to_device(state.params.device()));
         }
         let TrainState { params, optimizer, .. } = state;
-        optimizer.restore(params, &tensors).map_err(|name| bad(&self.dir, format!("{OPTIM} has no {name} of the model's shape")))?;
+        optimizer
+            .restore(params, &tensors)
+            .map_err(|name| bad(&self.dir, format!("{OPTIM} has no {name} of the model's shape")))?;
         state.progress = self.progress()?;
         Ok(())
     }
@@ -200,7 +202,11 @@ fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
 fn stored(dir: &Path) -> Result<Stored> {
     let text = fs::read(dir.join(STATE)).map_err(|source| io_error("read", &dir.join(STATE), source))?;
     let stored: Stored = serde_json::from_slice(&text).map_err(|fault| bad(dir, format!("{STATE}: {fault}")))?;
-    if stored.version == VERSION { Ok(stored) } else { Err(bad(dir, format!("it is of version {}, this program reads {VERSION}", stored.version))) }
+    if stored.version == VERSION {
+        Ok(stored)
+    } else {
+        Err(bad(dir, format!("it is of version {}, this program reads {VERSION}", stored.version)))
+    }
 }
 
 /// The seals of every file in a folder.

@@ -127,17 +127,42 @@ impl TrainConfig {
                 faults.push(Fault::new(&format!("train.{key}"), message, hint));
             }
         };
-        check(self.steps.is_some() || self.minutes.is_some(), "steps", "neither steps nor minutes say when to end".into(), "give steps = 2000, or minutes = 5");
+        check(
+            self.steps.is_some() || self.minutes.is_some(),
+            "steps",
+            "neither steps nor minutes say when to end".into(),
+            "give steps = 2000, or minutes = 5",
+        );
         check(self.steps != Some(0), "steps", "no steps are asked for".into(), "give at least 1");
         let minutes = self.minutes.unwrap_or(1.0);
         check(minutes > 0.0 && minutes.is_finite(), "minutes", format!("{minutes} minutes"), "give a time above 0");
         check((1..=1 << 20).contains(&self.batch_rows), "batch-rows", format!("{} rows", self.batch_rows), "give at least 1");
-        check((1..=1 << 20).contains(&self.accumulate), "accumulate", format!("{} passes a step", self.accumulate), "1 is one pass a step");
-        check(self.clip_norm.is_none_or(|norm| norm > 0.0 && norm.is_finite()), "clip-norm", "a length above 0 was expected".into(), "1.0 is common; leave it out for none");
+        check(
+            (1..=1 << 20).contains(&self.accumulate),
+            "accumulate",
+            format!("{} passes a step", self.accumulate),
+            "1 is one pass a step",
+        );
+        check(
+            self.clip_norm.is_none_or(|norm| norm > 0.0 && norm.is_finite()),
+            "clip-norm",
+            "a length above 0 was expected".into(),
+            "1.0 is common; leave it out for none",
+        );
         check(self.log_every_steps > 0, "log-every-steps", "0 never comes".into(), "10 is the default");
         check(self.save_every_steps > 0, "save-every-steps", "0 never comes".into(), "500 is the default");
-        check(self.keep_checkpoints > 0, "keep-checkpoints", "0 would keep nothing to resume from".into(), "2 survives a damaged last one");
-        check(self.patience_evals != Some(0), "patience-evals", "0 ends before the first validation".into(), "leave it out for no early stop");
+        check(
+            self.keep_checkpoints > 0,
+            "keep-checkpoints",
+            "0 would keep nothing to resume from".into(),
+            "2 survives a damaged last one",
+        );
+        check(
+            self.patience_evals != Some(0),
+            "patience-evals",
+            "0 ends before the first validation".into(),
+            "leave it out for no early stop",
+        );
         faults
     }
 }
@@ -179,7 +204,12 @@ impl OptimConfig {
                 check(share(c.beta1), "beta1", c.beta1, "0.9 is the paper's");
                 check(share(c.beta2), "beta2", c.beta2, "0.999 is the paper's, 0.95 common for language models");
                 check(positive(c.eps), "eps", c.eps, "1e-8 is the paper's");
-                check(c.weight_decay >= 0.0 && c.weight_decay.is_finite(), "weight-decay", c.weight_decay, "0.1 is common for language models");
+                check(
+                    c.weight_decay >= 0.0 && c.weight_decay.is_finite(),
+                    "weight-decay",
+                    c.weight_decay,
+                    "0.1 is common for language models",
+                );
             }
         }
         faults

@@ -41,7 +41,9 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "free space on that disk and run the same command again: it goes on from the last checkpoint"
             }
-            Self::NonFinite { .. } => "the weights before this step are in the last checkpoint; lower the learning rate, or look at that sample",
+            Self::NonFinite { .. } => {
+                "the weights before this step are in the last checkpoint; lower the learning rate, or look at that sample"
+            }
             Self::NoCheckpoint { .. } => "train first, or name another folder",
             Self::Locked { .. } => "wait for it, stop it, or give --out another folder",
             Self::Step { source: ssl_torch::Error::OutOfMemory { .. }, .. } => {

@@ -72,7 +72,9 @@ impl Feed {
     pub fn next(&mut self) -> Result<Micro> {
         match self.receiver.recv() {
             Ok(micro) => Ok(micro?),
-            Err(_) => Err(crate::Error::Io { action: "read", path: "feed".into(), source: std::io::ErrorKind::UnexpectedEof.into() }),
+            Err(_) => {
+                Err(crate::Error::Io { action: "read", path: "feed".into(), source: std::io::ErrorKind::UnexpectedEof.into() })
+            }
         }
     }
 }

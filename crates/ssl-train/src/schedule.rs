@@ -69,7 +69,9 @@ impl ScheduleConfig {
         [("decay-share", decay), ("final-share", last)]
             .into_iter()
             .filter(|(_, share)| !(0.0..=1.0).contains(share))
-            .map(|(key, share)| Fault::new(&format!("schedule.{name}.{key}"), format!("{share} is not a share"), "give a number from 0 to 1"))
+            .map(|(key, share)| {
+                Fault::new(&format!("schedule.{name}.{key}"), format!("{share} is not a share"), "give a number from 0 to 1")
+            })
             .collect()
     }
 }
@@ -129,9 +131,15 @@ mod tests {
     fn shares_are_those_of_the_table() {
         let warm = [(0, 1.0 / 11.0), (9, 10.0 / 11.0), (10, 1.0)];
         check(&ScheduleConfig::Constant { warmup_steps: 10 }, &[warm[0], warm[1], warm[2], (109, 1.0)]);
-        check(&ScheduleConfig::Linear { warmup_steps: 10, final_share: 0.2 }, &[warm[0], warm[2], (60, 0.6), (110, 0.2), (500, 0.2)]);
+        check(
+            &ScheduleConfig::Linear { warmup_steps: 10, final_share: 0.2 },
+            &[warm[0], warm[2], (60, 0.6), (110, 0.2), (500, 0.2)],
+        );
         check(&ScheduleConfig::Cosine { warmup_steps: 10, final_share: 0.0 }, &[warm[1], warm[2], (60, 0.5), (110, 0.0)]);
-        check(&ScheduleConfig::Wsd { warmup_steps: 10, decay_share: 0.2, final_share: 0.0 }, &[warm[1], (88, 1.0), (99, 0.5), (110, 0.0)]);
+        check(
+            &ScheduleConfig::Wsd { warmup_steps: 10, decay_share: 0.2, final_share: 0.0 },
+            &[warm[1], (88, 1.0), (99, 0.5), (110, 0.0)],
+        );
     }
 
     #[test]

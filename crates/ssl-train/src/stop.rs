@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn patience_counts_validations_since_the_best() {
         let mut best = Best::default();
-        let better: Vec<bool> = [3.0, 2.0, 2.0, 2.5, f64::NAN, 1.0].iter().zip(1..).map(|(&loss, step)| best.update(step, loss)).collect();
+        let better: Vec<bool> =
+            [3.0, 2.0, 2.0, 2.5, f64::NAN, 1.0].iter().zip(1..).map(|(&loss, step)| best.update(step, loss)).collect();
         assert_eq!(better, [true, true, false, false, false, true]);
         assert_eq!(best.at, Some((6, 1.0)));
         best.update(7, 1.0);

@@ -214,7 +214,15 @@ impl Trainer<'_> {
         progress.tokens += weight as u64;
         let loss = nats * mean;
         progress.last_loss = Some(loss);
-        Ok(StepReport { step: step + 1, planned_steps: planned, tokens: progress.tokens, loss, lr, grad_norm: norm, seconds: progress.seconds })
+        Ok(StepReport {
+            step: step + 1,
+            planned_steps: planned,
+            tokens: progress.tokens,
+            loss,
+            lr,
+            grad_norm: norm,
+            seconds: progress.seconds,
+        })
     }
 
     /// Weighted nats of one micro-batch; its gradients are on the leaves.

@@ -133,7 +133,10 @@ fn rotation_keeps_the_newest_and_the_best() {
         Checkpoint::save(dir.path(), &state, "hash", &[]).expect("room");
     }
     rotate(dir.path(), 2, Some(3)).expect("a rotation");
-    let mut left: Vec<String> = fs::read_dir(dir.path()).expect("a listing").map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut left: Vec<String> = fs::read_dir(dir.path())
+        .expect("a listing")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
     left.sort();
     assert_eq!(left, ["00000003", "00000005", "00000006"]);
 }

@@ -20,11 +20,16 @@ impl Golden {
     fn open() -> Self {
         let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden/optim");
         let notes = std::fs::read(dir.join("golden.json")).expect("notes");
-        Self { file: File::open(&dir.join("golden.safetensors")).expect("golden"), notes: serde_json::from_slice(&notes).expect("notes") }
+        Self {
+            file: File::open(&dir.join("golden.safetensors")).expect("golden"),
+            notes: serde_json::from_slice(&notes).expect("notes"),
+        }
     }
 
     fn list(&self, prefix: &str) -> Vec<Tensor> {
-        (0..3).map(|i| self.file.tensor(self.file.find(&format!("{prefix}/p{i}")).expect("an entry")).expect("a tensor")).collect()
+        (0..3)
+            .map(|i| self.file.tensor(self.file.find(&format!("{prefix}/p{i}")).expect("an entry")).expect("a tensor"))
+            .collect()
     }
 
     fn numbers(&self, run: &str, key: &str) -> Vec<f64> {
@@ -37,7 +42,12 @@ impl Golden {
 
     fn runs(&self) -> impl Iterator<Item = &String> {
         // Dampening is the one setting that is not offered here.
-        self.notes["runs"].as_object().expect("runs").iter().filter(|(_, run)| run.get("dampening").is_none()).map(|(name, _)| name)
+        self.notes["runs"]
+            .as_object()
+            .expect("runs")
+            .iter()
+            .filter(|(_, run)| run.get("dampening").is_none())
+            .map(|(name, _)| name)
     }
 }
 
@@ -63,13 +73,19 @@ fn kernels_follow_torch_step_for_step() {
             let grads: Vec<Tensor> = golden.list(&format!("grad/step{step}")).iter().map(|grad| grad * 8.0).collect();
             let lists = Lists { params: &params, leaves: &params, grads: &grads };
             if run["kind"] == "sgd" {
-                let s = Sgd { lr, momentum: run["momentum"].as_f64().unwrap_or(0.0), nesterov: run["nesterov"] == true, scale: 0.125 };
+                let s = Sgd {
+                    lr,
+                    momentum: run["momentum"].as_f64().unwrap_or(0.0),
+                    nesterov: run["nesterov"] == true,
+                    scale: 0.125,
+                };
                 optimizer::sgd(&lists, &means, &decay, &s).expect("a step");
             } else {
                 let betas = golden.numbers(name, "betas");
                 let a = Adam { lr, beta1: betas[0], beta2: betas[1], eps: run["eps"].as_f64().expect("eps"), step, scale: 0.125 };
                 let none = [0.0; 3];
-                let (decoupled, coupled): (&[f64], &[f64]) = if run["kind"] == "adamw" { (&decay, &none) } else { (&none, &decay) };
+                let (decoupled, coupled): (&[f64], &[f64]) =
+                    if run["kind"] == "adamw" { (&decay, &none) } else { (&none, &decay) };
                 optimizer::adam(&lists, &means, &squares, decoupled, coupled, &a).expect("a step");
             }
             let found = distance(&params, &golden.list(&format!("{name}/step{step}")));
@@ -118,7 +134,8 @@ fn clipping_is_torchs() {
     let grads = golden.list("grad/step1");
     let norm = optimizer::norm(&grads).expect("a norm");
     for name in ["clip.tight", "clip.loose"] {
-        let expect = golden.file.tensor(golden.file.find(&format!("{name}/norm")).expect("norm")).expect("norm").double_value(&[]);
+        let expect =
+            golden.file.tensor(golden.file.find(&format!("{name}/norm")).expect("norm")).expect("norm").double_value(&[]);
         assert!((norm / expect - 1.0).abs() < golden.tolerance("clip_relative"));
         let max = golden.notes["clips"][name]["max_norm"].as_f64().expect("max");
         let scale = ssl_train::trainer::clip(norm, Some(max));

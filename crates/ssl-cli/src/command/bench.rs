@@ -30,7 +30,8 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     let config = &loaded.value;
     let runtime = session.runtime()?;
     let mut train = config.train.clone();
-    train.precision = args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
+    train.precision =
+        args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
     let vocab = match &config.data.tokenizer {
         TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
         TokenizerConfig::Char {} | TokenizerConfig::File { .. } => CHARACTERS,

@@ -63,7 +63,8 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
             _ => vec![("bits_per_byte", found.bits_per_byte), ("nats_per_token", found.nats_per_token)],
         };
         for (metric, Estimate { value, stderr, n }) in scores {
-            results.push(json!({ "task": task, "metric": metric, "value": value, "stderr": stderr, "n": n, "data_sha256": sha256 }));
+            results
+                .push(json!({ "task": task, "metric": metric, "value": value, "stderr": stderr, "n": n, "data_sha256": sha256 }));
             lines.push(format!("{task:16} {metric:16} {value:.4} ± {stderr:.4}  ({n} windows)"));
         }
     }
@@ -77,9 +78,9 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
 /// The validation split that the model was trained beside.
 fn held_out(checkpoint: &Path, opened: &Opened) -> Result<(Corpus, String)> {
     let above = |dir: &Path| dir.ancestors().map(|dir| dir.join(CORPUS)).find(|dir| dir.join(VALIDATION_TEXT).exists());
-    let dir = above(checkpoint).or_else(|| above(&opened.dir)).ok_or_else(|| {
-        Refusal::usage(format!("no validation text lies beside {}", checkpoint.display()), "give --data PATH")
-    })?;
+    let dir = above(checkpoint)
+        .or_else(|| above(&opened.dir))
+        .ok_or_else(|| Refusal::usage(format!("no validation text lies beside {}", checkpoint.display()), "give --data PATH"))?;
     Ok((Corpus::open(&dir, SplitName::Validation)?, sha256(&[dir.join(VALIDATION_TEXT)])?))
 }
 
@@ -109,7 +110,11 @@ fn sha256(files: &[PathBuf]) -> Result<String> {
     let mut hasher = Sha256::new();
     for path in files {
         let mut file = File::open(path).map_err(|source| ssl_train::Error::Io { action: "read", path: path.clone(), source })?;
-        std::io::copy(&mut file, &mut hasher).map_err(|source| ssl_train::Error::Io { action: "read", path: path.clone(), source })?;
+        std::io::copy(&mut file, &mut hasher).map_err(|source| ssl_train::Error::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
     }
     Ok(format!("{:x}", hasher.finalize()))
 }

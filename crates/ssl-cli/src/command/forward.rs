@@ -31,14 +31,18 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
         let rows = Rows {
             // The last position has no next token; it repeats its own at weight 0.
             targets: Tensor::cat(&[inputs.narrow(1, 1, t - 1), inputs.narrow(1, t - 1, 1)], 1),
-            weights: Tensor::cat(&[Tensor::ones([1, t - 1], (Kind::Float, device)), Tensor::zeros([1, 1], (Kind::Float, device))], 1),
+            weights: Tensor::cat(
+                &[Tensor::ones([1, t - 1], (Kind::Float, device)), Tensor::zeros([1, 1], (Kind::Float, device))],
+                1,
+            ),
             positions: Tensor::arange(t, (Kind::Int64, device)).view([1, t]),
             documents: None,
             attend: Attend::Causal,
             inputs,
         };
         tch::no_grad(|| {
-            let mut tensors = vec![("ids".to_owned(), rows.inputs.shallow_clone()), ("logits".to_owned(), opened.model.logits(&rows))];
+            let mut tensors =
+                vec![("ids".to_owned(), rows.inputs.shallow_clone()), ("logits".to_owned(), opened.model.logits(&rows))];
             if t > 1 {
                 let loss = opened.model.loss(&Batch::Rows(rows), Pass::Eval).total / (t - 1) as f64;
                 tensors.push(("loss".into(), loss.to_kind(Kind::Float)));

@@ -26,7 +26,8 @@ pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Resu
     // A document begins after a separator.
     let mut ids = vec![vocab.separator()];
     ids.extend(vocab.encode(&prompt)?);
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p.unwrap_or(1.0), seed: args.seed };
+    let sampling =
+        Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p.unwrap_or(1.0), seed: args.seed };
     let mut out = std::io::stdout();
     let mut show = |text: &str| as_json || out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
     show(&prompt);

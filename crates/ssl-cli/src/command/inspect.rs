@@ -77,7 +77,8 @@ fn checkpoint(path: &Path) -> Result<(Value, String)> {
     let found = Checkpoint::open(path)?;
     let progress = found.progress()?;
     let (inner, weights) = model(path)?;
-    let human = format!("checkpoint of step {}, {} tokens, every file whole\n{weights}", progress.step, words::count(progress.tokens));
+    let human =
+        format!("checkpoint of step {}, {} tokens, every file whole\n{weights}", progress.step, words::count(progress.tokens));
     Ok((json!({ "kind": "checkpoint", "step": found.step, "progress": progress, "model": inner }), human))
 }
 
@@ -111,8 +112,12 @@ fn shard(path: &Path) -> Result<(Value, String)> {
 
 fn tensors(path: &Path) -> Result<(Value, String)> {
     let file = File::open(path)?;
-    let list: Vec<Value> = file.entries().map(|entry| json!({ "name": entry.name, "type": format!("{:?}", entry.kind), "shape": entry.shape })).collect();
-    let lines: Vec<String> = file.entries().map(|entry| format!("{} {:?} {:?}", entry.name.escape_debug(), entry.kind, entry.shape)).collect();
+    let list: Vec<Value> = file
+        .entries()
+        .map(|entry| json!({ "name": entry.name, "type": format!("{:?}", entry.kind), "shape": entry.shape }))
+        .collect();
+    let lines: Vec<String> =
+        file.entries().map(|entry| format!("{} {:?} {:?}", entry.name.escape_debug(), entry.kind, entry.shape)).collect();
     Ok((json!({ "kind": "tensors", "tensors": list }), lines.join("\n")))
 }
 

@@ -35,13 +35,18 @@ pub(crate) fn run_dir(out: Option<&PathBuf>, run: &RunFile) -> PathBuf {
 pub(crate) fn describe(manifest: &Manifest) -> String {
     let mut lines = Vec::new();
     for (name, split) in [("train", &manifest.train), ("validation", &manifest.validation)] {
-        let (documents, tokens, bytes) = (words::count(split.documents), words::count(split.tokens), words::bytes(split.bytes as f64));
+        let (documents, tokens, bytes) =
+            (words::count(split.documents), words::count(split.tokens), words::bytes(split.bytes as f64));
         lines.push(format!("{name:12} {documents} documents, {tokens} tokens, {bytes}"));
     }
     lines.push(format!("vocabulary   {} ids", words::count(u64::from(manifest.vocab_size))));
     for (reason, count) in &manifest.dropped {
         let first = manifest.examples.get(reason).and_then(|places| places.first());
-        lines.push(format!("dropped      {} {reason}{}", words::count(*count), first.map_or_else(String::new, |at| format!(", first {at}"))));
+        lines.push(format!(
+            "dropped      {} {reason}{}",
+            words::count(*count),
+            first.map_or_else(String::new, |at| format!(", first {at}"))
+        ));
     }
     for stage in &manifest.stages {
         let speed = words::bytes(stage.bytes as f64 / stage.seconds.max(1e-9));

@@ -62,7 +62,8 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let rows = u64::from(config.train.batch_rows);
     let feed = Feed::start(sampler, make(), rows, state.progress.sample)?;
     let judge = make();
-    let mut listener = Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
+    let mut listener =
+        Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
     let mut trainer = Trainer {
         model: model.as_ref(),
         feed,
@@ -160,7 +161,11 @@ fn summary(dir: &Path, why: &str, state: &TrainState, score: &Score) -> String {
     let mut lines = vec![format!("{why} after {} steps, {} tokens", state.progress.step, state.progress.tokens)];
     if let (Some(loss), Some(bits)) = (score.loss, score.bits_per_byte) {
         let beside = |name: &str, bits: Option<f64>| bits.map_or_else(String::new, |bits| format!(", {name} {bits:.3}"));
-        lines.push(format!("validation {loss:.4} nats a token, {bits:.3} bits a byte{}{}", beside("gzip -9", score.gzip), beside("xz -9", score.xz)));
+        lines.push(format!(
+            "validation {loss:.4} nats a token, {bits:.3} bits a byte{}{}",
+            beside("gzip -9", score.gzip),
+            beside("xz -9", score.xz)
+        ));
     }
     lines.push(format!("report {}", dir.join("report.html").display()));
     lines.join("\n")

@@ -65,7 +65,8 @@ fn a_line_of_200_megabytes_costs_neither_memory_nor_the_run() {
     let start = Instant::now();
     let script = "ulimit -v 4000000; exec \"$0\" prepare run.toml --out out --json";
     place.write("run.toml", RUN.replace("\"block\"", "\"line\""));
-    let output = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ssl")]).current_dir(place.path("")).output().expect("sh");
+    let output =
+        Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ssl")]).current_dir(place.path("")).output().expect("sh");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ran = Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
     ran.says(0, &[]);
@@ -83,7 +84,9 @@ fn compressed_files_that_lie_are_named() {
     prepare(&place, same).says(3, &["cut.txt.gz"]);
     place.write("text/cut.txt.gz", gzip("one line and again\n".repeat(5_000_000).as_bytes()));
     let start = Instant::now();
-    let limited = |run: &str| run.replace("\"block\"", "\"line\"").replace("[data.tokenizer", "[data.limits]\nexpansion = 100\n[data.tokenizer");
+    let limited = |run: &str| {
+        run.replace("\"block\"", "\"line\"").replace("[data.tokenizer", "[data.limits]\nexpansion = 100\n[data.tokenizer")
+    };
     prepare(&place, limited).says(3, &["cut.txt.gz", "100"]);
     assert!(start.elapsed() < Duration::from_secs(20));
 }
@@ -91,7 +94,10 @@ fn compressed_files_that_lie_are_named() {
 #[test]
 fn lines_that_are_no_records_are_counted_with_file_and_line() {
     let place = Place::new();
-    place.write("text/a.jsonl", "{\"text\": \"good words\"}\nnot json\n{\"other\": 1}\n{\"text\": 5}\n{\"text\": \"more good words\"}\n");
+    place.write(
+        "text/a.jsonl",
+        "{\"text\": \"good words\"}\nnot json\n{\"other\": 1}\n{\"text\": 5}\n{\"text\": \"more good words\"}\n",
+    );
     let ran = prepare(&place, same);
     ran.says(0, &[]);
     let told = ran.json()["manifest"].to_string();

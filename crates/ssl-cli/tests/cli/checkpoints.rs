@@ -61,9 +61,13 @@ fn a_checkpoint_of_another_shape_is_refused_with_what_differs() {
     place.ssl(&args).says(3, &["transformer.wte.weight", "16", "32"]);
     let place = trained();
     place.ssl(&["export", "out", "--out", "hf", "--quiet"]).says(0, &[]);
-    damage(&place, "hf/config.json", |bytes| *bytes = String::from_utf8_lossy(bytes).replace("\"n_embd\": 16", "\"n_embd\": 32").into_bytes());
+    damage(&place, "hf/config.json", |bytes| {
+        *bytes = String::from_utf8_lossy(bytes).replace("\"n_embd\": 16", "\"n_embd\": 32").into_bytes()
+    });
     place.ssl(&["import", "hf", "--out", "back"]).says(3, &["transformer.wte.weight", "16", "32"]);
-    damage(&place, "hf/config.json", |bytes| *bytes = String::from_utf8_lossy(bytes).replace("\"gpt2\"", "\"mamba\"").into_bytes());
+    damage(&place, "hf/config.json", |bytes| {
+        *bytes = String::from_utf8_lossy(bytes).replace("\"gpt2\"", "\"mamba\"").into_bytes()
+    });
     place.ssl(&["import", "hf", "--out", "back"]).says(3, &["model_type", "mamba"]);
     damage(&place, "hf/model.safetensors", cut);
     place.ssl(&["inspect", "hf/model.safetensors"]).says(3, &["model.safetensors"]);

@@ -30,7 +30,11 @@ fn a_mistake_is_shown_where_it_stands() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let place = Place::new();
-    let run = RUN.replace("heads = 2", "heads = 3").replace("lr = 1e-2", "lr = 0.0").replace("batch-rows = 4", "batch-rows = 0").replace("width = 16", "width = 16\nwide = true");
+    let run = RUN
+        .replace("heads = 2", "heads = 3")
+        .replace("lr = 1e-2", "lr = 0.0")
+        .replace("batch-rows = 4", "batch-rows = 0")
+        .replace("width = 16", "width = 16\nwide = true");
     place.write("run.toml", run);
     let ran = place.ssl(&["check", "run.toml", "--json"]);
     ran.says(2, &["16 / 3 leaves 1", "lr = 0.0", "batch-rows = 0", "`wide`", "4 faults"]);

@@ -34,7 +34,8 @@ fn wait_for(place: &Place, run: &str, step: u64, child: &mut Child) {
 
 /// Validations after every step leave time for a signal to arrive in the middle.
 fn slow(place: &Place) {
-    place.write("run.toml", RUN.replace("every-steps = 10", "every-steps = 1").replace("sample-tokens = 8", "sample-tokens = 64"));
+    place
+        .write("run.toml", RUN.replace("every-steps = 10", "every-steps = 1").replace("sample-tokens = 8", "sample-tokens = 64"));
 }
 
 fn killed_and_resumed(precision: &str) {
@@ -101,7 +102,12 @@ fn one_folder_takes_one_run_at_a_time() {
 fn divergence_ends_the_run_and_names_step_and_text() {
     let place = Place::new();
     let set = |key: &str| ["--set".to_owned(), key.to_owned()];
-    let args: Vec<String> = ["train", "run.toml", "--out", "out"].map(String::from).into_iter().chain(set("optim.adamw.lr=1e30")).chain(set("train.clip-norm=1e30")).collect();
+    let args: Vec<String> = ["train", "run.toml", "--out", "out"]
+        .map(String::from)
+        .into_iter()
+        .chain(set("optim.adamw.lr=1e30"))
+        .chain(set("train.clip-norm=1e30"))
+        .collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     place.ssl(&args).says(5, &["step ", "sample ", "begins \"", "lower the learning rate"]);
 }
@@ -120,7 +126,8 @@ fn a_full_disk_ends_the_run_and_leaves_what_was_there() {
         "$0" inspect out --json > inspect.json || exit 97
         "$0" train run.toml --out out --allow-config-change --json > again.json || exit 96
     "#;
-    let output = Command::new("unshare").args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_ssl")]).current_dir(place.path("")).output();
+    let output =
+        Command::new("unshare").args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_ssl")]).current_dir(place.path("")).output();
     let code = output.as_ref().ok().and_then(|output| output.status.code());
     if code.is_none_or(|code| code == 99 || code == 1) {
         println!("skipped: this machine lets no test mount a small file system");

@@ -19,10 +19,26 @@ fn every_verb_on_one_run() {
     trained.says(0, &["step 40/40", "validation"]);
     assert_eq!(place.content("out/corpus"), corpus, "finished stages are not done again");
     let result = trained.json();
-    for key in ["run_dir", "checkpoint", "params", "steps", "tokens", "train_loss", "val_loss", "val_bpb", "tokens_per_second", "mfu", "peak_rss_mib", "wall_seconds"] {
+    for key in [
+        "run_dir",
+        "checkpoint",
+        "params",
+        "steps",
+        "tokens",
+        "train_loss",
+        "val_loss",
+        "val_bpb",
+        "tokens_per_second",
+        "mfu",
+        "peak_rss_mib",
+        "wall_seconds",
+    ] {
         assert!(!result[key].is_null(), "{key} in {result}");
     }
-    assert_eq!((&result["steps"], &result["resumed_from"], &result["stopped_because"]), (&40.into(), &Value::Null, &"all steps done".into()));
+    assert_eq!(
+        (&result["steps"], &result["resumed_from"], &result["stopped_because"]),
+        (&40.into(), &Value::Null, &"all steps done".into())
+    );
     assert_eq!(result["tokens"], 40 * 2 * 4 * 16);
     artefacts(&place);
 
@@ -31,9 +47,17 @@ fn every_verb_on_one_run() {
     scored.says(0, &[]);
     let row = &scored.json()["results"][0];
     assert!((row["value"].as_f64().expect("a number") - bits).abs() < 1e-6, "{row} and {bits}");
-    assert!(row["stderr"].is_f64() && row["n"].is_u64() && row["data_sha256"].is_string() && row["task"].is_string() && row["metric"].is_string(), "{row}");
+    assert!(
+        row["stderr"].is_f64()
+            && row["n"].is_u64()
+            && row["data_sha256"].is_string()
+            && row["task"].is_string()
+            && row["metric"].is_string(),
+        "{row}"
+    );
 
-    let write = |seed| place.ssl(&["generate", "out", "--prompt", "The old", "--max-tokens", "30", "--seed", seed, "--quiet"]).stdout;
+    let write =
+        |seed| place.ssl(&["generate", "out", "--prompt", "The old", "--max-tokens", "30", "--seed", seed, "--quiet"]).stdout;
     assert!(write("1").starts_with("The old") && write("1") == write("1") && write("1") != write("2"), "{:?}", write("1"));
 
     for (from, to) in [("out", "hf"), ("hf", "back")] {
@@ -52,7 +76,15 @@ fn every_verb_on_one_run() {
     assert!(logits("out") == logits("hf") && logits("hf") == logits("back"), "the same numbers, bit for bit");
     place.ssl(&["forward", "out", "--ids", "1,2,9999", "--out", "x"]).says(2, &["9999"]);
 
-    for path in ["out", "out/corpus", "out/corpus/tokenizer.json", "out/checkpoints/00000040", "out/corpus/train-00000.tok", "hf", "hf/model.safetensors"] {
+    for path in [
+        "out",
+        "out/corpus",
+        "out/corpus/tokenizer.json",
+        "out/checkpoints/00000040",
+        "out/corpus/train-00000.tok",
+        "hf",
+        "hf/model.safetensors",
+    ] {
         let seen = place.ssl(&["inspect", path, "--json"]);
         assert_eq!(seen.code, Some(0), "{path}: {seen:?}");
         assert!(seen.json().is_object());
@@ -73,7 +105,8 @@ fn every_verb_on_one_run() {
 
 fn artefacts(place: &Place) {
     assert_eq!(place.read("out/run.toml"), RUN, "verbatim");
-    let lines: Vec<Value> = place.read("out/metrics.jsonl").lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let lines: Vec<Value> =
+        place.read("out/metrics.jsonl").lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     assert_eq!(lines.len(), 40);
     for (line, step) in lines.iter().zip(1..) {
         assert_eq!(line["step"], step);
@@ -84,10 +117,20 @@ fn artefacts(place: &Place) {
     }
     let first = lines[0]["loss"].as_f64().expect("a loss");
     assert!(lines[39]["loss"].as_f64().expect("a loss") < 0.9 * first, "it learned");
-    let kept: Vec<String> = listing(&place.path("out/checkpoints")).iter().map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect();
+    let kept: Vec<String> = listing(&place.path("out/checkpoints"))
+        .iter()
+        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+        .collect();
     assert_eq!(kept, ["00000030", "00000035", "00000040"]);
     let page = place.read("out/report.html");
-    assert!(page.contains("gzip") && page.contains("<svg") && !page.contains("src=") && !page.contains("@import") && !page.contains("<link"), "one page that needs no other");
+    assert!(
+        page.contains("gzip")
+            && page.contains("<svg")
+            && !page.contains("src=")
+            && !page.contains("@import")
+            && !page.contains("<link"),
+        "one page that needs no other"
+    );
     assert!(listing(&place.path("out")).iter().any(|path| path.to_string_lossy().contains("events.out.tfevents")));
 }
 

@@ -141,7 +141,15 @@ fn tales() -> String {
     let when = ["before dawn.", "on the last ferry.", "while the kettle sang."];
     let mut text = String::new();
     for i in 0..60 {
-        text += &format!("{} {} {}\n{} {} again, {i} times, {}\n\n", who[i % 5], what[i % 4], when[i % 3], who[(i + 2) % 5], what[(i + 1) % 4], when[(i + 1) % 3]);
+        text += &format!(
+            "{} {} {}\n{} {} again, {i} times, {}\n\n",
+            who[i % 5],
+            what[i % 4],
+            when[i % 3],
+            who[(i + 2) % 5],
+            what[(i + 1) % 4],
+            when[(i + 1) % 3]
+        );
     }
     text
 }

@@ -268,13 +268,12 @@ impl Cache {
 
 /// A short word as one number: its bytes, and its length on top.
 fn key_of(bytes: &[u8], len: usize) -> u128 {
-    let word = match bytes.first_chunk::<16>() {
-        Some(chunk) => u128::from_le_bytes(*chunk) & ((1 << (8 * len)) - 1),
-        None => {
-            let mut chunk = [0; 16];
-            chunk[..len].copy_from_slice(&bytes[..len]);
-            u128::from_le_bytes(chunk)
-        }
+    let word = if let Some(chunk) = bytes.first_chunk::<16>() {
+        u128::from_le_bytes(*chunk) & ((1 << (8 * len)) - 1)
+    } else {
+        let mut chunk = [0; 16];
+        chunk[..len].copy_from_slice(&bytes[..len]);
+        u128::from_le_bytes(chunk)
     };
     word | (len as u128) << 120
 }

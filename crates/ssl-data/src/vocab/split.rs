@@ -170,7 +170,15 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_pattern() {
-        for text in ["", " ", "a", "it's we'll they'Ll ''s 'x", "  two  blanks \n\n line\t\tend  ", "x1 22 三百 ½ a\u{a0}b\u{3000} c", "don't!?  \r\n're"] {
+        for text in [
+            "",
+            " ",
+            "a",
+            "it's we'll they'Ll ''s 'x",
+            "  two  blanks \n\n line\t\tend  ",
+            "x1 22 三百 ½ a\u{a0}b\u{3000} c",
+            "don't!?  \r\n're",
+        ] {
             assert_eq!(words(text), reference(text), "{text:?}");
         }
     }

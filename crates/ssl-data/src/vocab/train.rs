@@ -17,7 +17,8 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{
-    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior, Tokenizer,
+    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    SplitDelimiterBehavior, Tokenizer,
 };
 
 use super::{PIECE_BYTES, SEPARATOR, split};
@@ -90,7 +91,11 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
     built.map_err(|reason| fault(reason.to_string()))
 }
 
-fn fit(mut tokenizer: Tokenizer, trainer: impl Into<TrainerWrapper>, texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+fn fit(
+    mut tokenizer: Tokenizer,
+    trainer: impl Into<TrainerWrapper>,
+    texts: impl Iterator<Item = String>,
+) -> tokenizers::Result<Tokenizer> {
     let mut trainer: TrainerWrapper = trainer.into();
     // A document of many megabytes goes in by pieces, so that the library holds none whole and threads share it.
     let pieces = texts.flat_map(|text| split::pieces(&text, PIECE_BYTES).into_iter().map(str::to_owned).collect::<Vec<_>>());

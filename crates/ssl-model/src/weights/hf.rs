@@ -16,7 +16,11 @@ use crate::init::Scheme;
 /// When it is not JSON, of another kind of model, or a field is missing, of another type, or asks for what is not built here.
 pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
     let text = fs::read(path).map_err(|source| Error::Io { action: "read", path: path.into(), source })?;
-    let json: Value = serde_json::from_slice(&text).map_err(|fault| Error::Config { path: path.into(), field: "file".into(), reason: fault.to_string() })?;
+    let json: Value = serde_json::from_slice(&text).map_err(|fault| Error::Config {
+        path: path.into(),
+        field: "file".into(),
+        reason: fault.to_string(),
+    })?;
     let fields = Fields { path, json: &json };
     let config = match fields.text("model_type")? {
         "gpt2" => ModelConfig::Gpt(GptConfig {
@@ -53,7 +57,9 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
                 init: Scheme::Gpt2,
             })
         }
-        other => return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>()))),
+        other => {
+            return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>())));
+        }
     };
     let vocab = fields.size("vocab_size")?;
     if let Some(fault) = config.validate().into_iter().next() {
@@ -140,7 +146,8 @@ impl Fields<'_> {
 
     /// The base of the rotary angles, from the newer place or the older one; scaled angles are not built here.
     fn rope_base(&self) -> Result<f64> {
-        let parameters = self.json.get("rope_parameters").or_else(|| self.json.get("rope_scaling")).filter(|value| !value.is_null());
+        let parameters =
+            self.json.get("rope_parameters").or_else(|| self.json.get("rope_scaling")).filter(|value| !value.is_null());
         if let Some(kind) = parameters.and_then(|p| p.get("rope_type").or_else(|| p.get("type"))).and_then(Value::as_str)
             && kind != "default"
         {

@@ -70,7 +70,8 @@ impl File {
         let mut header = vec![0; length as usize];
         file.read_exact_at(&mut header, 8).map_err(io)?;
         let header: Header = serde_json::from_slice(&header).map_err(|fault| bad(format!("header: {fault}")))?;
-        let mut entries = header.0.into_iter().map(|(name, raw)| entry(name, &raw)).collect::<std::result::Result<Vec<_>, _>>().map_err(bad)?;
+        let mut entries =
+            header.0.into_iter().map(|(name, raw)| entry(name, &raw)).collect::<std::result::Result<Vec<_>, _>>().map_err(bad)?;
         entries.sort_by_key(|entry| (entry.begin, entry.end));
         let mut at = 0;
         for entry in &entries {
@@ -102,9 +103,11 @@ impl File {
     /// When the file cannot be read, or memory runs out.
     pub fn tensor(&self, entry: &Entry) -> Result<Tensor> {
         let mut bytes = vec![0; (entry.end - entry.begin) as usize];
-        self.file
-            .read_exact_at(&mut bytes, self.data_at + entry.begin)
-            .map_err(|source| Error::Io { action: "read", path: self.path.clone(), source })?;
+        self.file.read_exact_at(&mut bytes, self.data_at + entry.begin).map_err(|source| Error::Io {
+            action: "read",
+            path: self.path.clone(),
+            source,
+        })?;
         Ok(ssl_torch::guard(|| Tensor::from_data_size(&bytes, &entry.shape, entry.kind))?)
     }
 
@@ -128,7 +131,8 @@ pub fn write(path: &Path, list: &[(String, Tensor)]) -> Result<()> {
     header.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut at = 0;
     for (name, tensor) in list {
-        let (label, width) = type_name(tensor.kind()).ok_or_else(|| Error::Safetensors { path: path.into(), reason: format!("{name} is {:?}", tensor.kind()) })?;
+        let (label, width) = type_name(tensor.kind())
+            .ok_or_else(|| Error::Safetensors { path: path.into(), reason: format!("{name} is {:?}", tensor.kind()) })?;
         let end = at + tensor.numel() as u64 * width;
         header.insert(name.clone(), json!({ "dtype": label, "shape": tensor.size(), "data_offsets": [at, end] }));
         at = end;
@@ -157,7 +161,8 @@ pub fn write(path: &Path, list: &[(String, Tensor)]) -> Result<()> {
         let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;
-        path.parent().map_or(Ok(()), |dir| fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |dir| fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all())
     };
     attempt().map_err(|source| {
         let _ = fs::remove_file(&partial);
@@ -256,7 +261,8 @@ mod tests {
         let a = Tensor::from_slice(&[1.5_f32, -2.0, 3.25, 0.0, 5.0, 6.0]).view([2, 3]);
         let b = Tensor::from_slice(&[7_i64]);
         let empty = Tensor::zeros([0, 4], (Kind::Float, Device::Cpu));
-        let list = [("a", &a), ("b", &b), ("empty", &empty), ("bf", &a.to_kind(Kind::BFloat16))].map(|(n, t)| (n.to_owned(), t.shallow_clone()));
+        let list = [("a", &a), ("b", &b), ("empty", &empty), ("bf", &a.to_kind(Kind::BFloat16))]
+            .map(|(n, t)| (n.to_owned(), t.shallow_clone()));
         write(&path, &list).expect("written");
         let file = File::open(&path).expect("opened");
         for (name, tensor) in &list {

@@ -42,7 +42,8 @@ impl Setup {
             "steps": 40, "batch-rows": 3, "accumulate": 2, "clip-norm": 0.5, "seed": 7,
             "log-every-steps": 1, "save-every-steps": 5, "keep-checkpoints": 3,
         });
-        let model = GptConfig { layers: 2, heads: 2, width: 24, context_tokens: CONTEXT as u32, dropout: 0.2, ..GptConfig::default() };
+        let model =
+            GptConfig { layers: 2, heads: 2, width: 24, context_tokens: CONTEXT as u32, dropout: 0.2, ..GptConfig::default() };
         let optim = AdamConfig { lr: 3e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
         let train = TrainConfig { precision, ..serde_json::from_value(train).expect("a train section") };
         Self { model, train, optim: OptimConfig::Adamw(optim) }
@@ -57,7 +58,14 @@ impl Setup {
     }
 
     /// Trains `state` on, saving below `root`, until `listener` or the plan ends it.
-    pub(crate) fn fit(&self, model: &dyn Model, state: &mut TrainState, corpus: &Corpus, root: &Path, listener: &mut Listener) -> Result<Stopped, Error> {
+    pub(crate) fn fit(
+        &self,
+        model: &dyn Model,
+        state: &mut TrainState,
+        corpus: &Corpus,
+        root: &Path,
+        listener: &mut Listener,
+    ) -> Result<Stopped, Error> {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = WindowConfig::default();
         let sampler = Sampler::new(corpus, &windows, CONTEXT, 3).expect("a sampler");
@@ -70,7 +78,11 @@ impl Setup {
             config: &self.train,
             peak_lr: self.optim.lr(),
             schedule: &ScheduleConfig::Cosine { warmup_steps: 4, final_share: 0.1 },
-            saving: Some(Saving { root: root.into(), config_hash: "hash".into(), companions: vec![("run.toml", b"verbatim".to_vec())] }),
+            saving: Some(Saving {
+                root: root.into(),
+                config_hash: "hash".into(),
+                companions: vec![("run.toml", b"verbatim".to_vec())],
+            }),
         };
         trainer.fit(listener)
     }
@@ -115,7 +127,8 @@ impl Hook for Listener {
 /// The training half of a small corpus prepared into `dir`.
 pub(crate) fn corpus(dir: &Path) -> Corpus {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/corpus/english");
-    let config: DataConfig = serde_json::from_value(json!({ "paths": [text], "tokenizer": { "char": {} } })).expect("a data section");
+    let config: DataConfig =
+        serde_json::from_value(json!({ "paths": [text], "tokenizer": { "char": {} } })).expect("a data section");
     prepare(&config, dir, &Silent).expect("a corpus");
     Corpus::open(dir, SplitName::Train).expect("shards")
 }

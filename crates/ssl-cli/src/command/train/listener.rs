@@ -179,7 +179,8 @@ impl Hook for Listener<'_> {
         let Some(mut record) = self.pending.take() else { return Ok(None) };
         let Some(measured) = self.measured else { return Ok(None) };
         let rows = u64::from(self.config.train.batch_rows);
-        let found = validate(model, measured, self.judge, rows, self.device, self.config.eval.max_tokens, &|_| signal::requested());
+        let found =
+            validate(model, measured, self.judge, rows, self.device, self.config.eval.max_tokens, &|_| signal::requested());
         let found = match found {
             Err(ssl_eval::Error::Stopped) => {
                 self.log(&record);

@@ -34,8 +34,12 @@ pub(super) fn write(
         device => format!("{device:?}"),
     };
     let model = match &config.model {
-        ModelConfig::Gpt(c) => format!("gpt, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens),
-        ModelConfig::Llama(c) => format!("llama, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens),
+        ModelConfig::Gpt(c) => {
+            format!("gpt, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens)
+        }
+        ModelConfig::Llama(c) => {
+            format!("llama, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens)
+        }
     };
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
     let more = [
@@ -51,7 +55,11 @@ pub(super) fn write(
         ("Matrix rate", format!("{} FLOP/s in this precision, measured at the start", words::scaled(peak_flops))),
         ("Corpus fingerprint", manifest.fingerprint.clone()),
     ];
-    let title = dir.canonicalize().unwrap_or_else(|_| dir.into()).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let title = dir
+        .canonicalize()
+        .unwrap_or_else(|_| dir.into())
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let page = Page {
         title: &title,
         facts: Facts {
@@ -77,6 +85,7 @@ pub(super) fn write(
 /// The processor's name, where the system tells it.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let name =
+        text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
     name.unwrap_or_else(|| std::env::consts::ARCH.into())
 }

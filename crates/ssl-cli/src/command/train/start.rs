@@ -56,7 +56,8 @@ impl Start {
             changed = from.config_hash()? != hash(&loaded.resolved);
             if changed && !args.allow_config_change {
                 let before = fs::read_to_string(from.dir.join(RESOLVED)).unwrap_or_default();
-                let message = format!("the run has changed since {}:\n{}", from.dir.display(), difference(&before, &loaded.resolved));
+                let message =
+                    format!("the run has changed since {}:\n{}", from.dir.display(), difference(&before, &loaded.resolved));
                 return Err(Refusal::usage(message, "give --out another folder, or --allow-config-change to go on all the same"));
             }
         }
@@ -111,7 +112,9 @@ pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConf
         .and_then(|sampler| sampler.window(sample))
         .and_then(|window| Ok(Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?.decode(&window.tokens)));
     match text {
-        Ok(text) => anyhow::Error::from(fault).context(format!("sample {sample} begins {:?}", text.chars().take(160).collect::<String>())),
+        Ok(text) => {
+            anyhow::Error::from(fault).context(format!("sample {sample} begins {:?}", text.chars().take(160).collect::<String>()))
+        }
         Err(_) => fault.into(),
     }
 }
