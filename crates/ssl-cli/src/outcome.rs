@@ -59,12 +59,11 @@ pub(crate) fn tell(outcome: &Outcome, as_json: bool) -> ExitCode {
 /// Prints a fault.
 pub(crate) fn fail(fault: &anyhow::Error, as_json: bool) -> ExitCode {
     let (code, hint) = judge(fault);
-    let text = match fault.downcast_ref::<Diagnosis>() {
-        Some(diagnosis) => diagnosis.render(Paint::for_stderr()),
-        None => {
-            let hint = hint.as_ref().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
-            format!("error: {}\n{hint}", chain(fault))
-        }
+    let text = if let Some(diagnosis) = fault.downcast_ref::<Diagnosis>() {
+        diagnosis.render(Paint::for_stderr())
+    } else {
+        let hint = hint.as_ref().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+        format!("error: {}\n{hint}", chain(fault))
     };
     let _ = write!(std::io::stderr(), "{text}");
     if as_json {

@@ -21,7 +21,7 @@ fn encode(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(20);
     group.bench_function("ours, one thread", |bencher| bencher.iter(|| vocab.encode(black_box(&text))));
     group.bench_function("tokenizers, one thread", |bencher| {
-        bencher.iter(|| library.encode_fast(black_box(text.as_str()), false))
+        bencher.iter(|| library.encode_fast(black_box(text.as_str()), false));
     });
     group.finish();
 }

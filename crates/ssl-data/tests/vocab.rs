@@ -198,7 +198,7 @@ fn a_file_that_is_no_tokenizer_is_refused_by_name() {
         (
             with(&|json| {
                 json["pre_tokenizer"] =
-                    json!({ "type": "Split", "pattern": { "Regex": "(a+)+$" }, "behavior": "Isolated", "invert": false })
+                    json!({ "type": "Split", "pattern": { "Regex": "(a+)+$" }, "behavior": "Isolated", "invert": false });
             }),
             "known to end in time",
         ),

@@ -51,11 +51,11 @@ struct Block {
 impl Gpt {
     /// A model over `vocab` ids, its weights added to `params` under Hugging Face's names.
     pub fn new(config: &GptConfig, vocab: u32, params: &mut Params) -> Self {
-        let (d, vocab) = (config.width as i64, i64::from(vocab));
+        let (d, vocab) = (i64::from(config.width), i64::from(vocab));
         let table = config.init.of(Role::Embedding);
         Self {
             tokens_vd: params.add("transformer.wte.weight", &[vocab, d], table),
-            positions_td: params.add("transformer.wpe.weight", &[config.context_tokens as i64, d], table),
+            positions_td: params.add("transformer.wpe.weight", &[i64::from(config.context_tokens), d], table),
             blocks: (0..config.layers).map(|i| Block::new(config, &format!("transformer.h.{i}"), params)).collect(),
             norm: LayerNorm::new(params, "transformer.ln_f", d, config.bias, config.norm_eps),
             config: config.clone(),
@@ -85,7 +85,7 @@ impl Gpt {
 
 impl Block {
     fn new(config: &GptConfig, name: &str, params: &mut Params) -> Self {
-        let (d, up, layers) = (config.width as i64, config.feed_forward() as i64, config.layers as i64);
+        let (d, up, layers) = (i64::from(config.width), i64::from(config.feed_forward()), i64::from(config.layers));
         let GptConfig { init, bias, norm_eps, .. } = *config;
         Self {
             norm1: LayerNorm::new(params, &format!("{name}.ln_1"), d, bias, norm_eps),
@@ -106,7 +106,7 @@ impl Block {
                 Role::Residual { inputs: up, outputs: d, layers },
                 bias,
             ),
-            attention: Attention { heads: config.heads as i64, kv_heads: config.heads as i64 },
+            attention: Attention { heads: i64::from(config.heads), kv_heads: i64::from(config.heads) },
             activation: config.activation,
             dropout: config.dropout,
         }
@@ -153,8 +153,8 @@ impl Model for Gpt {
     }
 
     fn flops(&self, length: u64) -> u64 {
-        let (layers, d) = (self.config.layers as u64, self.config.width as u64);
-        let matrices = layers * (4 * d * d + 2 * d * self.config.feed_forward() as u64) + d * self.vocab as u64;
+        let (layers, d) = (u64::from(self.config.layers), u64::from(self.config.width));
+        let matrices = layers * (4 * d * d + 2 * d * u64::from(self.config.feed_forward())) + d * self.vocab as u64;
         6 * matrices + 12 * layers * d * length
     }
 

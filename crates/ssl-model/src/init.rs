@@ -115,7 +115,9 @@ const BLOCK: usize = 4096;
 fn fill(out: &mut [f32], seed: u64, draw: impl Fn(&mut Rng) -> f64 + Sync) {
     out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, numbers)| {
         let mut rng = Rng::at(seed, STREAM, block as u64);
-        numbers.iter_mut().for_each(|number| *number = draw(&mut rng) as f32);
+        for number in numbers {
+            *number = draw(&mut rng) as f32;
+        }
     });
 }
 

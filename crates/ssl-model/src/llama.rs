@@ -7,7 +7,7 @@
 //! p(x_{t+1}) = softmax(O RMSNorm(h))
 //! ```
 //!
-//! Source: Touvron et al. 2023, "LLaMA: open and efficient foundation language models", section 2.2; grouped heads:
+//! Source: Touvron et al. 2023, "`LLaMA`: open and efficient foundation language models", section 2.2; grouped heads:
 //! Touvron et al. 2023, "Llama 2", section 2.2; the gate: Shazeer 2020, equation 6.
 //!
 //! Axes: b rows, t positions, d width, g heads of keys and values, v vocabulary.
@@ -51,15 +51,16 @@ struct Block {
 impl Llama {
     /// A model over `vocab` ids, its weights added to `params` under Hugging Face's names.
     pub fn new(config: &LlamaConfig, vocab: u32, params: &mut Params) -> Self {
-        let (d, vocab) = (config.width as i64, i64::from(vocab));
+        let (d, vocab) = (i64::from(config.width), i64::from(vocab));
         let tokens_vd = params.add("model.embed_tokens.weight", &[vocab, d], config.init.of(Role::Embedding));
         let blocks = (0..config.layers).map(|i| Block::new(config, &format!("model.layers.{i}"), params)).collect();
         let norm = RmsNorm::new(params, "model.norm", d, config.norm_eps);
-        let head_vd = match config.tied {
-            true => tokens_vd.shallow_clone(),
-            false => params.add("lm_head.weight", &[vocab, d], config.init.of(Role::Matrix { inputs: d, outputs: vocab })),
+        let head_vd = if config.tied {
+            tokens_vd.shallow_clone()
+        } else {
+            params.add("lm_head.weight", &[vocab, d], config.init.of(Role::Matrix { inputs: d, outputs: vocab }))
         };
-        let (e, context) = (d / config.heads as i64, config.context_tokens as i64);
+        let (e, context) = (d / i64::from(config.heads), i64::from(config.context_tokens));
         let rotary = Rotary::new(e, context, config.rope_base, params.precision().kind(), params.device());
         Self { config: config.clone(), vocab, tokens_vd, blocks, norm, head_vd, rotary }
     }
@@ -83,8 +84,8 @@ impl Llama {
 
 impl Block {
     fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
-        let (d, up, layers) = (config.width as i64, config.feed_forward_width as i64, config.layers as i64);
-        let narrow = d / config.heads as i64 * config.kv_heads as i64;
+        let (d, up, layers) = (i64::from(config.width), i64::from(config.feed_forward_width), i64::from(config.layers));
+        let narrow = d / i64::from(config.heads) * i64::from(config.kv_heads);
         let mut linear = |part: &str, role| Linear::new(params, &format!("{name}.{part}"), config.init, role);
         let q = linear("self_attn.q_proj", Role::Matrix { inputs: d, outputs: d });
         let k = linear("self_attn.k_proj", Role::Matrix { inputs: d, outputs: narrow });
@@ -96,7 +97,7 @@ impl Block {
         Self {
             norm1: RmsNorm::new(params, &format!("{name}.input_layernorm"), d, config.norm_eps),
             norm2: RmsNorm::new(params, &format!("{name}.post_attention_layernorm"), d, config.norm_eps),
-            attention: Attention { heads: config.heads as i64, kv_heads: config.kv_heads as i64 },
+            attention: Attention { heads: i64::from(config.heads), kv_heads: i64::from(config.kv_heads) },
             q,
             k,
             v,
@@ -147,7 +148,7 @@ impl Model for Llama {
 
     fn flops(&self, length: u64) -> u64 {
         let c = &self.config;
-        let (layers, d, up) = (c.layers as u64, c.width as u64, c.feed_forward_width as u64);
+        let (layers, d, up) = (u64::from(c.layers), u64::from(c.width), u64::from(c.feed_forward_width));
         let narrow = d / u64::from(c.heads) * u64::from(c.kv_heads);
         let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * self.vocab as u64;
         6 * matrices + 12 * layers * d * length

@@ -111,5 +111,5 @@ fn shards(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_bias(name: &str) -> bool {
-    name.ends_with(".bias")
+    name.rsplit('.').next() == Some("bias")
 }

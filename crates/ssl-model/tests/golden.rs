@@ -128,7 +128,7 @@ fn documents_packed_give_the_logits_of_documents_alone() {
 
         // Other tokens in the first document leave the others' logits as they are, to the bit.
         let first = lengths[0];
-        let _ = rows.inputs.narrow(1, 0, first).copy_(&((rows.inputs.narrow(1, 0, first) + 1).remainder(97)));
+        let () = rows.inputs.narrow(1, 0, first).copy_(&((rows.inputs.narrow(1, 0, first) + 1).remainder(97)));
         let changed = read(&rows);
         let rest = |x: &Tensor| x.narrow(1, first, x.size()[1] - first);
         assert_eq!(distance(&rest(&changed), &rest(&packed)), 0.0, "{name}");

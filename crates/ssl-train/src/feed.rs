@@ -69,7 +69,7 @@ impl Feed {
     ///
     /// # Errors
     /// When the corpus cannot be read.
-    pub fn next(&mut self) -> Result<Micro> {
+    pub fn take(&self) -> Result<Micro> {
         match self.receiver.recv() {
             Ok(micro) => Ok(micro?),
             Err(_) => {

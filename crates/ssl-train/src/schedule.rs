@@ -9,7 +9,7 @@
 //! | cosine | `final + (1 - final) (1 + cos(pi p)) / 2` |
 //! | wsd | 1, and over the last `decay` share of the run a straight line to `final` |
 //!
-//! Source: Vaswani et al. 2017, section 5.3 (warm-up); Loshchilov and Hutter 2017 (cosine); Hu et al. 2024, "MiniCPM",
+//! Source: Vaswani et al. 2017, section 5.3 (warm-up); Loshchilov and Hutter 2017 (cosine); Hu et al. 2024, "`MiniCPM`",
 //! section 4 (warm-up, stable, decay).
 
 use serde::{Deserialize, Serialize};

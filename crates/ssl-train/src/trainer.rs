@@ -184,7 +184,7 @@ impl Trainer<'_> {
         let passes = u64::from(self.config.accumulate);
         let first = self.state.progress.sample;
         for pass in 0..passes {
-            let micro = self.feed.next()?;
+            let micro = self.feed.take()?;
             weight += feed::weight(&micro.batch);
             let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
             nats += self.forward_backward(&batch, micro.first, pass)?;

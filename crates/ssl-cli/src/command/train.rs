@@ -4,7 +4,7 @@ mod listener;
 mod report;
 mod start;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -76,7 +76,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let stopped = trainer.fit(&mut listener).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
     session.progress.finish();
 
-    let (checkpoint, step) = best(&dir, &state)?;
+    let (checkpoint, step) = best(&dir, &state);
     let validation = match (&measured, stopped) {
         (Some(measured), Stopped::Finished | Stopped::Patience) => {
             Some(measure_best(session, model.as_ref(), &state, (&checkpoint, step), measured, judge.as_ref(), rows)?)
@@ -101,11 +101,11 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
 }
 
 /// The best checkpoint where there was a validation, else the last.
-fn best(dir: &Path, state: &TrainState) -> Result<(std::path::PathBuf, u64)> {
+fn best(dir: &Path, state: &TrainState) -> (PathBuf, u64) {
     let root = dir.join(CHECKPOINTS);
     let step = state.progress.best.at.map(|(step, _)| step).filter(|step| root.join(format!("{step:08}")).is_dir());
     let step = step.unwrap_or(state.progress.step);
-    Ok((root.join(format!("{step:08}")), step))
+    (root.join(format!("{step:08}")), step)
 }
 
 /// The whole validation split under the best weights; the state's own weights are put back.

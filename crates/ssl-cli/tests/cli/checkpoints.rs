@@ -12,28 +12,28 @@ fn trained() -> Place {
     place
 }
 
-fn damage(place: &Place, file: &str, how: impl Fn(&mut Vec<u8>)) {
+fn damage(place: &Place, file: &str, how: impl FnOnce(&mut Vec<u8>)) {
     let path = place.path(file);
     let mut bytes = fs::read(&path).unwrap_or_else(|fault| panic!("{file}: {fault}"));
     how(&mut bytes);
     fs::write(path, bytes).expect("room");
 }
 
-fn flip(bytes: &mut Vec<u8>) {
+/// Another bit in the middle.
+const FLIP: fn(&mut Vec<u8>) = |bytes| {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
-}
+};
 
-fn cut(bytes: &mut Vec<u8>) {
-    bytes.truncate(bytes.len() / 2);
-}
+/// The first half alone.
+const CUT: fn(&mut Vec<u8>) = |bytes| bytes.truncate(bytes.len() / 2);
 
 #[test]
 fn a_half_written_checkpoint_is_passed_over_for_the_one_before() {
     for file in ["DONE", "model.safetensors", "state.json"] {
         let place = trained();
         let before = place.content("out/checkpoints/00000005");
-        damage(&place, &format!("out/checkpoints/00000010/{file}"), cut);
+        damage(&place, &format!("out/checkpoints/00000010/{file}"), CUT);
         place.ssl(&["generate", "out", "--max-tokens", "5"]).says(0, &["00000010", file]);
         let resumed = place.ssl(&["train", "run.toml", "--out", "out", "--json"]);
         resumed.says(0, &["00000010", "passed over", "going on from step 5"]);
@@ -46,7 +46,7 @@ fn a_half_written_checkpoint_is_passed_over_for_the_one_before() {
 fn without_one_whole_checkpoint_nothing_is_overwritten() {
     let place = trained();
     for step in ["00000005", "00000010"] {
-        damage(&place, &format!("out/checkpoints/{step}/model.safetensors"), flip);
+        damage(&place, &format!("out/checkpoints/{step}/model.safetensors"), FLIP);
     }
     let before = place.content("out/checkpoints");
     place.ssl(&["train", "run.toml", "--out", "out"]).says(3, &["model.safetensors was altered", "cannot be resumed", "hint:"]);
@@ -62,20 +62,20 @@ fn a_checkpoint_of_another_shape_is_refused_with_what_differs() {
     let place = trained();
     place.ssl(&["export", "out", "--out", "hf", "--quiet"]).says(0, &[]);
     damage(&place, "hf/config.json", |bytes| {
-        *bytes = String::from_utf8_lossy(bytes).replace("\"n_embd\": 16", "\"n_embd\": 32").into_bytes()
+        *bytes = String::from_utf8_lossy(bytes).replace("\"n_embd\": 16", "\"n_embd\": 32").into_bytes();
     });
     place.ssl(&["import", "hf", "--out", "back"]).says(3, &["transformer.wte.weight", "16", "32"]);
     damage(&place, "hf/config.json", |bytes| {
-        *bytes = String::from_utf8_lossy(bytes).replace("\"gpt2\"", "\"mamba\"").into_bytes()
+        *bytes = String::from_utf8_lossy(bytes).replace("\"gpt2\"", "\"mamba\"").into_bytes();
     });
     place.ssl(&["import", "hf", "--out", "back"]).says(3, &["model_type", "mamba"]);
-    damage(&place, "hf/model.safetensors", cut);
+    damage(&place, "hf/model.safetensors", CUT);
     place.ssl(&["inspect", "hf/model.safetensors"]).says(3, &["model.safetensors"]);
 }
 
 #[test]
 fn a_damaged_shard_is_named() {
-    for how in [flip, cut] {
+    for how in [FLIP, CUT] {
         let place = trained();
         damage(&place, "out/corpus/validation-00000.tok", how);
         place.ssl(&["eval", "out", "bits-per-byte"]).says(3, &["validation-00000.tok"]);

@@ -77,7 +77,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let place = Self { dir: tempfile::tempdir().expect("a folder") };
         place.write("run.toml", RUN);
-        place.write("text/tales.txt", &tales());
+        place.write("text/tales.txt", tales());
         place
     }
 
@@ -139,17 +139,12 @@ fn tales() -> String {
     let who = ["The old fisherman", "A tired doctor", "My younger sister", "Nobody in town", "The second clerk"];
     let what = ["carried the lamp", "forgot the letter", "watched the rain", "mended a clock"];
     let when = ["before dawn.", "on the last ferry.", "while the kettle sang."];
-    let mut text = String::new();
-    for i in 0..60 {
-        text += &format!(
-            "{} {} {}\n{} {} again, {i} times, {}\n\n",
-            who[i % 5],
-            what[i % 4],
-            when[i % 3],
-            who[(i + 2) % 5],
-            what[(i + 1) % 4],
-            when[(i + 1) % 3]
+    let tale = |i: usize| {
+        let (first, second) = (
+            format!("{} {} {}", who[i % 5], what[i % 4], when[i % 3]),
+            format!("{} {} again", who[(i + 2) % 5], what[(i + 1) % 4]),
         );
-    }
-    text
+        format!("{first}\n{second}, {i} times, {}\n\n", when[(i + 1) % 3])
+    };
+    (0..60).map(tale).collect()
 }

@@ -43,14 +43,12 @@ pub struct Attention {
 
 impl Attention {
     /// `[b, t, heads * e]` to `[b, heads, t, e]`, without a copy.
-    #[must_use]
     pub fn split(x_btd: &Tensor, heads: i64) -> Tensor {
         let (b, t, _) = x_btd.size3().unwrap_or_default();
         x_btd.view([b, t, heads, -1]).transpose(1, 2)
     }
 
     /// `q_bhte`, `k_bgse`, `v_bgse` to `[b, t, heads * e]`; attention weights are dropped with probability `dropout`.
-    #[must_use]
     pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
         let (b, h, t, e) = q_bhte.size4().unwrap_or_default();
         let repeat = |x: &Tensor| match self.heads / self.kv_heads {

@@ -19,7 +19,6 @@ impl Linear {
     }
 
     /// `[.., in]` to `[.., out]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, None::<&Tensor>)
     }
@@ -42,7 +41,6 @@ impl Conv1d {
     }
 
     /// `[n, in]` to `[n, out]`.
-    #[must_use]
     pub fn forward(&self, x_nd: &Tensor) -> Tensor {
         match &self.bias {
             Some(bias) => bias.addmm(x_nd, &self.weight),
@@ -59,7 +57,6 @@ fn features(role: Role) -> (i64, i64) {
 }
 
 /// Rows of a table by id, `[..]` to `[.., d]`.
-#[must_use]
 pub fn embedding(table_vd: &Tensor, ids: &Tensor) -> Tensor {
     Tensor::embedding(table_vd, ids, -1, false, false)
 }

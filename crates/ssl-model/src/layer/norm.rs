@@ -22,7 +22,6 @@ impl LayerNorm {
     }
 
     /// `[.., d]` to `[.., d]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.gain.size(), Some(&self.gain), self.bias.as_ref(), self.eps, false)
     }
@@ -42,7 +41,6 @@ impl RmsNorm {
     }
 
     /// `[.., d]` to `[.., d]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.rms_norm(self.gain.size(), Some(&self.gain), self.eps)
     }

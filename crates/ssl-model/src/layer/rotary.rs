@@ -26,14 +26,12 @@ impl Rotary {
     }
 
     /// The factors of `positions_bt`, shaped `[b, 1, t, e]` to meet heads.
-    #[must_use]
     pub fn at(&self, positions_bt: &Tensor) -> (Tensor, Tensor) {
         let pick = |table: &Tensor| Tensor::embedding(table, positions_bt, -1, false, false).unsqueeze(1);
         (pick(&self.cos_pe), pick(&self.sin_pe))
     }
 
     /// Turns `x_bhte` by factors from [`Rotary::at`].
-    #[must_use]
     pub fn turn(x_bhte: &Tensor, (cos, sin): &(Tensor, Tensor)) -> Tensor {
         let halves = x_bhte.chunk(2, -1);
         let turned = Tensor::cat(&[&halves[1].neg(), &halves[0]], -1);

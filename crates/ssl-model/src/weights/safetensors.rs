@@ -5,7 +5,7 @@
 //!
 //! Source: the safetensors format description, version 0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -43,7 +43,7 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    file: fs::File,
+    handle: fs::File,
     data_at: u64,
     entries: Vec<Entry>,
 }
@@ -83,7 +83,7 @@ impl File {
         if at != size - 8 - length {
             return Err(bad(format!("{} bytes of numbers where the header names {at}", size - 8 - length)));
         }
-        Ok(Self { path: path.into(), file, data_at: 8 + length, entries })
+        Ok(Self { path: path.into(), handle: file, data_at: 8 + length, entries })
     }
 
     /// The tensors, in the order of the file.
@@ -103,7 +103,7 @@ impl File {
     /// When the file cannot be read, or memory runs out.
     pub fn tensor(&self, entry: &Entry) -> Result<Tensor> {
         let mut bytes = vec![0; (entry.end - entry.begin) as usize];
-        self.file.read_exact_at(&mut bytes, self.data_at + entry.begin).map_err(|source| Error::Io {
+        self.handle.read_exact_at(&mut bytes, self.data_at + entry.begin).map_err(|source| Error::Io {
             action: "read",
             path: self.path.clone(),
             source,
@@ -204,7 +204,7 @@ fn entry(name: String, raw: &Raw) -> std::result::Result<Entry, String> {
     let count = raw.shape.iter().try_fold(width, |product, &extent| product.checked_mul(extent));
     let [begin, end] = raw.data_offsets;
     if count.is_none() || end.checked_sub(begin) != count {
-        return Err(format!("{shown} takes {:?} bytes and has bytes {begin} to {end}", count));
+        return Err(format!("{shown} takes {count:?} bytes and has bytes {begin} to {end}"));
     }
     Ok(Entry { name, kind, shape, begin, end })
 }
@@ -227,11 +227,14 @@ impl<'de> Deserialize<'de> for Header {
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<BTreeMap<String, String>>()?;
-                    } else if out.contains_key(&name) {
-                        return Err(serde::de::Error::custom(format!("{} appears twice", name.escape_debug())));
-                    } else {
-                        out.insert(name, map.next_value()?);
+                        continue;
                     }
+                    match out.entry(name) {
+                        btree_map::Entry::Vacant(place) => place.insert(map.next_value()?),
+                        btree_map::Entry::Occupied(place) => {
+                            return Err(serde::de::Error::custom(format!("{} appears twice", place.key().escape_debug())));
+                        }
+                    };
                 }
                 Ok(Header(out))
             }
