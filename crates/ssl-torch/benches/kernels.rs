@@ -1,0 +1,68 @@
+//! The fused kernels, each beside the same thing put together from libtorch's own operations.
+#![expect(missing_docs, reason = "criterion's macros make functions without documentation")]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ssl_torch::optimizer::{self, Adam, Lists};
+use ssl_torch::{Choice, Runtime, kernels};
+use tch::{Device, Kind, Reduction, Tensor};
+
+/// Rows, width and vocabulary of a small model's output.
+const SHAPE: (i64, i64, i64) = (1024, 256, 8192);
+
+fn loss(criterion: &mut Criterion) {
+    Runtime::start(Choice::Cpu, None).expect("libtorch");
+    let (n, d, v) = SHAPE;
+    let mut group = criterion.benchmark_group("linear cross-entropy, forward and backward");
+    group.throughput(Throughput::Elements(n as u64)).sample_size(10);
+    for (name, kind) in [("fp32", Kind::Float), ("bf16", Kind::BFloat16)] {
+        let leaf = |shape| (Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.05).to_kind(kind).set_requires_grad(true);
+        let (hidden, head) = (leaf([n, d]), leaf([v, d]));
+        let targets = Tensor::randint(v, [n], (Kind::Int64, Device::Cpu));
+        let weights = Tensor::ones([n], (Kind::Float, Device::Cpu));
+        let clear = || optimizer::drop_grads(&[hidden.shallow_clone(), head.shallow_clone()]).expect("leaves");
+        group.bench_function(format!("fused, {name}"), |bencher| {
+            bencher.iter(|| {
+                clear();
+                kernels::linear_cross_entropy(&hidden, &head, &targets, &weights).expect("a loss").0.backward();
+            });
+        });
+        group.bench_function(format!("libtorch, {name}"), |bencher| {
+            bencher.iter(|| {
+                clear();
+                let logits = hidden.linear(&head, None::<&Tensor>).to_kind(Kind::Float);
+                logits.cross_entropy_loss(&targets, None::<&Tensor>, Reduction::Sum, -100, 0.0).backward();
+            });
+        });
+    }
+    group.finish();
+}
+
+fn adamw(criterion: &mut Criterion) {
+    let tensors = |n: usize| (0..n).map(|_| Tensor::randn([512, 512], (Kind::Float, Device::Cpu))).collect::<Vec<_>>();
+    let (params, grads, means, squares) = (tensors(16), tensors(16), tensors(16), tensors(16));
+    let squares: Vec<Tensor> = squares.iter().map(Tensor::square).collect();
+    let mut group = criterion.benchmark_group("AdamW step");
+    group.throughput(Throughput::Elements(16 * 512 * 512)).sample_size(20);
+    group.bench_function("fused", |bencher| {
+        let lists = Lists { params: &params, leaves: &params, grads: &grads };
+        let step = Adam { lr: 1e-6, beta1: 0.9, beta2: 0.95, eps: 1e-8, step: 10, scale: 1.0 };
+        bencher.iter(|| optimizer::adam(&lists, &means, &squares, &[0.1; 16], &[0.0; 16], &step).expect("a step"));
+    });
+    group.bench_function("libtorch, tensor by tensor", |bencher| {
+        bencher.iter(|| {
+            for (((p, g), m), v) in params.iter().zip(&grads).zip(&means).zip(&squares) {
+                let (mut p, mut m, mut v) = (p.shallow_clone(), m.shallow_clone(), v.shallow_clone());
+                m *= 0.9;
+                m += g * 0.1;
+                v *= 0.95;
+                v += g * g * 0.05;
+                p *= 1.0 - 1e-7;
+                p -= m * 1e-6 / (v.sqrt() + 1e-8);
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, loss, adamw);
+criterion_main!(benches);
