@@ -45,6 +45,7 @@ const RULES: &[Rule] = &[
     ("unsafe code only in ssl-torch, with its reason", rules::unsafe_code),
     ("nothing unfinished and no test switched off", rules::unfinished),
     ("dependencies run one way", rules::dependencies),
+    ("only programs read arguments and environment", rules::surroundings),
     ("every TOML fixture parses", rules::toml),
     ("fixtures stay small", rules::fixtures),
     ("no paths of one machine and no registry hosts", rules::places),

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "ssl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Example: ssl train fixtures/runs/gpt-nano.toml\n\n\
+#[command(after_help = "Example: ssl train fixtures/runs/llama-nano.toml --set 'data.paths=[\"my-text\"]' --out runs/mine\n\n\
     Exit codes: 0 done, 1 other failure, 2 usage or configuration, 3 invalid input,\n\
     4 disk, memory or device, 5 diverged, 75 stopped by a signal: the same command goes on.")]
 pub(crate) struct Cli {

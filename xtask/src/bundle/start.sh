@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts ssl with the libraries of a PyTorch 2.11 that is installed on this host.
 #
-#   ./start PYTORCH VERB...     such as: ./start ~/venv train fixtures/runs/gpt-nano.toml
+#   ./start PYTORCH VERB...     such as: ./start ~/venv train my.toml
 #   ./start PYTORCH --test      runs the test programs instead
 #
 # PYTORCH is a virtual environment, a site-packages folder, or the torch folder itself.

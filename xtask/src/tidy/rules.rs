@@ -99,6 +99,18 @@ pub(super) fn dependencies(tree: &Tree) -> Vec<Fault> {
     faults
 }
 
+/// Libraries are told what they need: only programs look around.
+pub(super) fn surroundings(tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let library = |path: &str| path.starts_with("crates/") && path.contains("/src/") && !path.starts_with("crates/ssl-cli/");
+    for (path, text) in tree.rust().filter(|(path, _)| library(path)) {
+        for (at, line) in code::only(text).lines().enumerate() {
+            faults.extend(line.contains("env::").then(|| fault(path, at + 1, "a library reads the environment")));
+        }
+    }
+    faults
+}
+
 pub(super) fn toml(tree: &Tree) -> Vec<Fault> {
     let files = tree.texts(|path| path.starts_with("fixtures/") && has_end(path, "toml"));
     files.filter_map(|(path, text)| Some(fault(path, 0, text.parse::<toml::Table>().err()?.message()))).collect()

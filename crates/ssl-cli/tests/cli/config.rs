@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Place, RUN};
+use crate::support::{Place, RUN, listing};
 
 /// `check` on the small run after a replacement.
 fn told(from: &str, to: &str, words: &[&str]) {
@@ -55,4 +55,15 @@ fn keys_can_be_set_on_the_command_line() {
     place.ssl(&["check", "run.toml", "--set", "train.stepz=7"]).says(2, &["stepz"]);
     place.ssl(&["check", "run.toml", "--set", "train.steps"]).says(2, &["train.steps"]);
     place.ssl(&["check", "run.toml", "--set", "model.gpt.heads=3"]).says(2, &["16 / 3 leaves 1"]);
+}
+
+#[test]
+fn every_ready_run_can_be_run() {
+    let place = Place::new();
+    let runs = listing(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/runs").as_ref());
+    assert!(runs.len() >= 6, "{runs:?}");
+    for run in runs {
+        let run = run.to_str().expect("a path");
+        place.ssl(&["check", run, "--set", "data.paths=[\"text\"]"]).says(0, &[]);
+    }
 }

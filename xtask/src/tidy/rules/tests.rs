@@ -84,3 +84,11 @@ fn ci_calls_the_documented_command() {
     check(ci, ".ci/run", "exec cargo xtask test", 0);
     check(ci, ".ci/run", "cargo test", 1);
 }
+
+#[test]
+fn libraries_do_not_look_around() {
+    check(surroundings, "crates/ssl-data/src/a.rs", "let home = std::env::var(\"HOME\");", 1);
+    check(surroundings, "crates/ssl-data/src/a.rs", "let dir = env!(\"CARGO_MANIFEST_DIR\"); // env::var", 0);
+    check(surroundings, "crates/ssl-cli/src/a.rs", "std::env::args()", 0);
+    check(surroundings, "crates/ssl-data/examples/a.rs", "std::env::args()", 0);
+}
