@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 
 use crate::gpt::Gpt;
-use crate::init::Scheme;
+pub use crate::gpt::{Activation, GptConfig};
 use crate::llama::Llama;
+pub use crate::llama::LlamaConfig;
 use crate::model::Model;
 use crate::params::Params;
 
@@ -17,116 +18,6 @@ pub enum ModelConfig {
     Gpt(GptConfig),
     /// Llama.
     Llama(LlamaConfig),
-}
-
-/// The shape of a GPT-2. Defaults are those of the smallest released model (Radford et al. 2019, table 2).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct GptConfig {
-    /// Layers.
-    pub layers: u32,
-    /// Heads.
-    pub heads: u32,
-    /// Features of the stream.
-    pub width: u32,
-    /// The most tokens read at once.
-    pub context_tokens: u32,
-    /// Features inside the feed-forward; four times the width when absent.
-    pub feed_forward_width: Option<u32>,
-    /// The feed-forward's non-linearity.
-    pub activation: Activation,
-    /// Whether linear maps and norms have biases.
-    pub bias: bool,
-    /// The share of features dropped in training.
-    pub dropout: f64,
-    /// Added to the variance in norms.
-    pub norm_eps: f64,
-    /// Initial weights.
-    pub init: Scheme,
-}
-
-impl Default for GptConfig {
-    fn default() -> Self {
-        Self {
-            layers: 12,
-            heads: 12,
-            width: 768,
-            context_tokens: 1024,
-            feed_forward_width: None,
-            activation: Activation::GeluTanh,
-            bias: true,
-            dropout: 0.1,
-            norm_eps: 1e-5,
-            init: Scheme::Gpt2,
-        }
-    }
-}
-
-impl GptConfig {
-    /// Features inside the feed-forward.
-    #[must_use]
-    pub fn feed_forward(&self) -> u32 {
-        self.feed_forward_width.unwrap_or(self.width.saturating_mul(4))
-    }
-}
-
-/// The Gaussian error linear unit, `x Phi(x)`. Source: Hendrycks and Gimpel 2016, section 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// By the error function.
-    Gelu,
-    /// By a hyperbolic tangent, as GPT-2 was trained.
-    GeluTanh,
-}
-
-impl Activation {
-    /// libtorch's name of the approximation.
-    #[must_use]
-    pub fn approximate(self) -> &'static str {
-        match self {
-            Self::Gelu => "none",
-            Self::GeluTanh => "tanh",
-        }
-    }
-}
-
-/// The shape of a Llama. The base of the angles is Su et al.'s (2021, section 3.2.2), the rest must be said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LlamaConfig {
-    /// Layers.
-    pub layers: u32,
-    /// Heads of queries.
-    pub heads: u32,
-    /// Heads of keys and values.
-    pub kv_heads: u32,
-    /// Features of the stream.
-    pub width: u32,
-    /// Features inside the feed-forward.
-    pub feed_forward_width: u32,
-    /// The most tokens read at once.
-    pub context_tokens: u32,
-    /// The base of the rotary angles.
-    #[serde(default = "default_base")]
-    pub rope_base: f64,
-    /// Added to the mean square in norms.
-    #[serde(default = "default_eps")]
-    pub norm_eps: f64,
-    /// Whether the output head is the embedding table.
-    #[serde(default)]
-    pub tied: bool,
-    /// Initial weights.
-    #[serde(default)]
-    pub init: Scheme,
-}
-
-const fn default_base() -> f64 {
-    10_000.0
-}
-
-const fn default_eps() -> f64 {
-    1e-5
 }
 
 impl ModelConfig {

@@ -12,14 +12,52 @@
 //!
 //! Axes: b rows, t positions, d width, g heads of keys and values, v vocabulary.
 
+use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows};
 use tch::{Kind, Tensor};
 
-use crate::config::LlamaConfig;
-use crate::init::Role;
+use crate::init::{Role, Scheme};
 use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_loss};
 use crate::model::{Cache, Loss, Model, Pass};
 use crate::params::Params;
+
+/// The shape of a Llama. The base of the angles is Su et al.'s (2021, section 3.2.2), the rest must be said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LlamaConfig {
+    /// Layers.
+    pub layers: u32,
+    /// Heads of queries.
+    pub heads: u32,
+    /// Heads of keys and values.
+    pub kv_heads: u32,
+    /// Features of the stream.
+    pub width: u32,
+    /// Features inside the feed-forward.
+    pub feed_forward_width: u32,
+    /// The most tokens read at once.
+    pub context_tokens: u32,
+    /// The base of the rotary angles.
+    #[serde(default = "default_base")]
+    pub rope_base: f64,
+    /// Added to the mean square in norms.
+    #[serde(default = "default_eps")]
+    pub norm_eps: f64,
+    /// Whether the output head is the embedding table.
+    #[serde(default)]
+    pub tied: bool,
+    /// Initial weights.
+    #[serde(default)]
+    pub init: Scheme,
+}
+
+const fn default_base() -> f64 {
+    10_000.0
+}
+
+const fn default_eps() -> f64 {
+    1e-5
+}
 
 /// The model.
 #[derive(Debug)]
