@@ -1,10 +1,16 @@
 //! Kernels against the same arithmetic written with libtorch's own operations.
 
+use std::sync::{Mutex, PoisonError};
+
 use ssl_torch::kernels::linear_cross_entropy;
 use ssl_torch::optimizer::{self, Adam, Lists};
 use tch::{Device, Kind, Tensor};
 
+/// libtorch draws from one generator a process, so tests take turns between seeding and drawing.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn randn(shape: &[i64], seed: i64) -> Tensor {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed);
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
 }
