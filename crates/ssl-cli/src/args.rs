@@ -1,6 +1,6 @@
 //! The command line of `ssl`: verbs and flags, as `ssl --help` shows them.
 //!
-//! Clap itself ends the program on a usage error, with exit code 2.
+//! Clap words a usage error, whose exit code is 2.
 
 use std::path::PathBuf;
 

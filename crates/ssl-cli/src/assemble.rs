@@ -1,6 +1,7 @@
 //! The one place that knows every crate by name: from arguments and files to the parts that work.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ssl_data::config::WindowConfig;
@@ -35,7 +36,7 @@ pub(crate) const RESOLVED: &str = "resolved.toml";
 /// What every verb works with.
 pub(crate) struct Session {
     /// The voice on stderr.
-    pub(crate) progress: Progress,
+    pub(crate) progress: Arc<Progress>,
     device: Device,
     threads: Option<usize>,
 }
@@ -44,7 +45,7 @@ impl Session {
     /// By the flags that every verb takes.
     pub(crate) fn new(common: &Common) -> Self {
         let style = if common.quiet { Style::Quiet } else { Style::for_stderr() };
-        Self { progress: Progress::new(style), device: common.device, threads: common.threads.map(usize::from) }
+        Self { progress: Arc::new(Progress::new(style)), device: common.device, threads: common.threads.map(usize::from) }
     }
 
     /// Starts libtorch; before anything else that touches it.
@@ -110,7 +111,7 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
     // A checkpoint of ours knows more than config.json can say, such as a model without biases.
     let config = run.as_ref().map_or(config, |run| run.model.clone());
     let mut params = Params::new(runtime.device(), Precision::Fp32, None);
-    let model = config.build(vocab_size, &mut params);
+    let model = ssl_torch::guard(|| config.build(vocab_size, &mut params))?;
     weights::load(&dir.join(WEIGHTS), &params)?;
     let tokenizer = dir.join(TOKENIZER);
     let vocab = tokenizer.exists().then(|| Vocab::load(&tokenizer)).transpose()?;
@@ -133,7 +134,8 @@ pub(crate) fn resolve(session: &Session, path: &Path) -> Result<PathBuf> {
         let best = latest.progress()?.best.at.map(|(step, _)| root.join(format!("{step:08}")));
         return Ok(best.and_then(|dir| Checkpoint::open(&dir).ok()).unwrap_or(latest).dir);
     }
-    if path.join("DONE").exists() {
+    // A checkpoint without DONE was never finished, which opening it says.
+    if ["DONE", "state.json"].iter().any(|name| path.join(name).exists()) {
         return Ok(Checkpoint::open(path)?.dir);
     }
     if path.join(CONFIG).exists() {

@@ -11,33 +11,45 @@ mod page;
 mod progress;
 mod run;
 mod signal;
+mod warnings;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Result;
 use clap::Parser;
 
 use crate::args::{Cli, Verb};
 use crate::assemble::Session;
-use crate::outcome::{fail, tell};
+use crate::outcome::{Outcome, fail, refuse, tell};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let session = Session::new(&cli.common);
-    let done = match &cli.verb {
-        Verb::Prepare(args) => command::prepare::run(&session, args),
-        Verb::Train(args) => command::train::run(&session, args),
-        Verb::Eval(args) => command::eval::run(&session, args),
-        Verb::Generate(args) => command::generate::run(&session, args, cli.common.json),
-        Verb::Forward(args) => command::forward::run(&session, args),
-        Verb::Export(args) => command::convert::export(&session, args),
-        Verb::Import(args) => command::convert::import(&session, args),
-        Verb::Inspect { path } => command::inspect::run(path),
-        Verb::Bench(args) => command::bench::run(&session, args),
-        Verb::Check(args) => command::check::run(args),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(fault) => return refuse(&fault),
     };
+    let session = Session::new(&cli.common);
+    warnings::listen(Arc::clone(&session.progress));
+    // Whatever still panics below becomes an error with its place and an exit code of ours.
+    let done = ssl_torch::guard(|| obey(&cli, &session)).map_err(Into::into).flatten();
     session.progress.finish();
     match done {
         Ok(outcome) => tell(&outcome, cli.common.json),
         Err(fault) => fail(&fault, cli.common.json),
+    }
+}
+
+fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
+    match &cli.verb {
+        Verb::Prepare(args) => command::prepare::run(session, args),
+        Verb::Train(args) => command::train::run(session, args),
+        Verb::Eval(args) => command::eval::run(session, args),
+        Verb::Generate(args) => command::generate::run(session, args, cli.common.json),
+        Verb::Forward(args) => command::forward::run(session, args),
+        Verb::Export(args) => command::convert::export(session, args),
+        Verb::Import(args) => command::convert::import(session, args),
+        Verb::Inspect { path } => command::inspect::run(path),
+        Verb::Bench(args) => command::bench::run(session, args),
+        Verb::Check(args) => command::check::run(args),
     }
 }

@@ -1,10 +1,11 @@
 //! How a verb ends: its JSON document or its words, and its exit code; faults with what to do next.
 
-use std::io::Write;
+use std::io::{self, ErrorKind as Io, Write};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use ssl_data::ErrorKind;
+use ssl_train::report;
 
 use crate::diagnose::{Diagnosis, Paint};
 
@@ -51,9 +52,24 @@ pub(crate) fn tell(outcome: &Outcome, as_json: bool) -> ExitCode {
     let text = if as_json { outcome.json.to_string() } else { outcome.human.clone() };
     if !text.is_empty() {
         // A closed pipe is the reader's choice.
-        let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+        let _ = writeln!(io::stdout(), "{}", text.trim_end());
     }
     ExitCode::from(outcome.code)
+}
+
+/// Prints clap's own answer: help, the version, or a usage fault, which `--json` may ask for as a document.
+pub(crate) fn refuse(answer: &clap::Error) -> ExitCode {
+    // Nobody may be there to read it.
+    let _ = answer.print();
+    let code = answer.exit_code();
+    if code != 0 && std::env::args_os().any(|arg| arg == "--json") {
+        let text = answer.to_string();
+        let (message, hint) = text.trim().split_once("\n\n").unwrap_or((text.trim(), ""));
+        let message = message.trim_start_matches("error: ");
+        let document = json!({ "error": { "message": message, "hint": hint, "code": code, "faults": null } });
+        let _ = writeln!(io::stdout(), "{document}");
+    }
+    ExitCode::from(code as u8)
 }
 
 /// Prints a fault.
@@ -65,11 +81,11 @@ pub(crate) fn fail(fault: &anyhow::Error, as_json: bool) -> ExitCode {
         let hint = hint.as_ref().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
         format!("error: {}\n{hint}", chain(fault))
     };
-    let _ = write!(std::io::stderr(), "{text}");
+    let _ = write!(io::stderr(), "{text}");
     if as_json {
         let faults = fault.downcast_ref::<Diagnosis>().map(Diagnosis::to_json);
         let document = json!({ "error": { "message": chain(fault), "hint": hint, "code": code, "faults": faults } });
-        let _ = writeln!(std::io::stdout(), "{document}");
+        let _ = writeln!(io::stdout(), "{document}");
     }
     ExitCode::from(code)
 }
@@ -88,74 +104,142 @@ fn chain(fault: &anyhow::Error) -> String {
 
 /// The exit code and the hint of the first fault in the chain that has them.
 fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
-    if fault.downcast_ref::<Diagnosis>().is_some() {
-        return (2, None);
-    }
     for cause in fault.chain() {
-        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+        if cause.is::<Diagnosis>() {
+            return (2, None);
+        } else if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return (refusal.code, Some(refusal.hint.clone()));
-        }
-        if let Some(fault) = cause.downcast_ref::<ssl_train::Error>() {
-            return (training(fault), fault.hint());
-        }
-        if let Some(fault) = cause.downcast_ref::<ssl_data::Error>() {
-            return (data(fault), fault.hint());
-        }
-        if let Some(fault) = cause.downcast_ref::<ssl_model::Error>() {
-            return (model(fault), fault.hint());
-        }
-        if let Some(fault) = cause.downcast_ref::<ssl_eval::Error>() {
+        } else if let Some(fault) = cause.downcast_ref::<ssl_train::Error>() {
+            // What a hook failed with stands behind it in the chain.
+            if !matches!(fault, ssl_train::Error::Hook { .. }) {
+                return training(fault);
+            }
+        } else if let Some(fault) = cause.downcast_ref::<report::Error>() {
             return match fault {
-                ssl_eval::Error::Data(fault) => (data(fault), fault.hint()),
-                ssl_eval::Error::Tensor(fault) => (tensor(fault), None),
+                report::Error::Io { action, source, .. } => file(action, source, None),
+                report::Error::Record { .. } => (3, Some("remove that line, or move the file out of the run's folder".into())),
+            };
+        } else if let Some(fault) = cause.downcast_ref::<ssl_data::Error>() {
+            return data(fault);
+        } else if let Some(fault) = cause.downcast_ref::<ssl_model::Error>() {
+            return model(fault);
+        } else if let Some(fault) = cause.downcast_ref::<ssl_eval::Error>() {
+            return match fault {
+                ssl_eval::Error::Data(fault) => data(fault),
+                ssl_eval::Error::Tensor(fault) => tensor(fault),
                 ssl_eval::Error::Token { .. } => (3, Some("the tokenizer does not belong to this model".into())),
                 ssl_eval::Error::NonFinite { .. } => (5, None),
                 ssl_eval::Error::Stopped => (REQUEUE, None),
             };
-        }
-        if let Some(fault) = cause.downcast_ref::<ssl_torch::Error>() {
-            return (tensor(fault), None);
-        }
-        if cause.downcast_ref::<std::io::Error>().is_some() {
-            return (4, None);
+        } else if let Some(fault) = cause.downcast_ref::<ssl_torch::Error>() {
+            return tensor(fault);
+        } else if let Some(fault) = cause.downcast_ref::<io::Error>() {
+            return file("write", fault, None);
         }
     }
     (1, None)
 }
 
-fn data(fault: &ssl_data::Error) -> u8 {
-    match fault.kind() {
+fn data(fault: &ssl_data::Error) -> (u8, Option<String>) {
+    if let ssl_data::Error::Io { action, source, .. } = fault {
+        return file(action, source, fault.hint());
+    }
+    let code = match fault.kind() {
         ErrorKind::Config => 2,
         ErrorKind::Input => 3,
         ErrorKind::Resource => 4,
         ErrorKind::Interrupted => REQUEUE,
-    }
+    };
+    (code, fault.hint())
 }
 
-fn model(fault: &ssl_model::Error) -> u8 {
+fn model(fault: &ssl_model::Error) -> (u8, Option<String>) {
     match fault {
-        ssl_model::Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound => 4,
+        ssl_model::Error::Io { action, source, .. } => file(action, source, fault.hint()),
         ssl_model::Error::Tensor(fault) => tensor(fault),
-        _ => 3,
+        _ => (3, fault.hint()),
     }
 }
 
-fn tensor(fault: &ssl_torch::Error) -> u8 {
+fn tensor(fault: &ssl_torch::Error) -> (u8, Option<String>) {
     match fault {
-        ssl_torch::Error::OutOfMemory { .. } | ssl_torch::Error::Device { .. } => 4,
-        ssl_torch::Error::Operation { .. } => 1,
+        ssl_torch::Error::OutOfMemory { .. } => (4, Some("a smaller batch, context or model needs less memory".into())),
+        ssl_torch::Error::Device { .. } => (4, Some("give --device cpu, or see whether the driver sees the device".into())),
+        ssl_torch::Error::Operation { .. } => (1, None),
     }
 }
 
-fn training(fault: &ssl_train::Error) -> u8 {
+fn training(fault: &ssl_train::Error) -> (u8, Option<String>) {
     use ssl_train::Error;
     match fault {
-        Error::Io { .. } | Error::Locked { .. } => 4,
-        Error::NonFinite { .. } => 5,
-        Error::Checkpoint { .. } | Error::NoCheckpoint { .. } => 3,
-        Error::NoGradient { .. } | Error::Hook { .. } => 1,
+        Error::Io { action, source, .. } => file(action, source, fault.hint()),
+        Error::Locked { .. } => (4, fault.hint()),
+        Error::NonFinite { .. } => (5, fault.hint()),
+        Error::Checkpoint { .. } => {
+            let hint = "name another checkpoint, or the run's folder for its best whole one";
+            (3, fault.hint().or_else(|| Some(hint.into())))
+        }
+        Error::NoCheckpoint { .. } => (3, fault.hint()),
+        Error::NoGradient { .. } | Error::Hook { .. } => (1, fault.hint()),
         Error::Data(fault) => data(fault),
         Error::Model(fault) => model(fault),
-        Error::Step { source, .. } | Error::Tensor(source) => tensor(source),
+        Error::Step { source, .. } | Error::Tensor(source) => {
+            let (code, hint) = tensor(source);
+            (code, fault.hint().or(hint))
+        }
+    }
+}
+
+/// What a file system's refusal means: a wrong path is a fault of usage or of input, everything else a lack of something.
+fn file(action: &str, fault: &io::Error, hint: Option<String>) -> (u8, Option<String>) {
+    let reads = ["read", "open", "list"].contains(&action);
+    let (code, ours) = match fault.kind() {
+        Io::NotFound if reads => (3, "check the path; a model folder holds config.json and model.safetensors"),
+        Io::NotFound => (2, "make the folder above it first, or name another place"),
+        Io::AlreadyExists | Io::NotADirectory | Io::IsADirectory => {
+            (2, "a file stands where a folder must be, or a folder where a file must be; name another place")
+        }
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => (4, "check who may read and write there"),
+        Io::StorageFull | Io::QuotaExceeded => (4, "free space on that disk and run again"),
+        Io::FileTooLarge => (4, "raise the limit on the size of files (ulimit -f) and run again"),
+        _ => return (4, hint),
+    };
+    (code, hint.or_else(|| Some(ours.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(fault: impl Into<anyhow::Error>) -> u8 {
+        judge(&fault.into()).0
+    }
+
+    fn io(action: &'static str, kind: Io) -> ssl_train::Error {
+        ssl_train::Error::Io { action, path: "x".into(), source: kind.into() }
+    }
+
+    #[test]
+    fn every_code_has_its_faults() {
+        let operation = || ssl_torch::Error::Operation { message: "shapes".into(), at: None };
+        assert_eq!(code(operation()), 1);
+        assert_eq!(code(anyhow::anyhow!("something else")), 1);
+        assert_eq!(code(Refusal::usage("flags", "hint")), 2);
+        assert_eq!(code(io("create", Io::NotADirectory)), 2);
+        assert_eq!(code(ssl_train::Error::NoCheckpoint { dir: "x".into() }), 3);
+        assert_eq!(code(ssl_model::Error::Io { action: "read", path: "x".into(), source: Io::NotFound.into() }), 3);
+        assert_eq!(code(io("write", Io::StorageFull)), 4);
+        assert_eq!(code(ssl_torch::Error::OutOfMemory { message: String::new(), at: None }), 4);
+        assert_eq!(code(ssl_train::Error::NonFinite { step: 1, what: "loss", value: f64::NAN, sample: 0 }), 5);
+        assert_eq!(code(ssl_data::Error::Interrupted { stage: "x" }), REQUEUE);
+    }
+
+    #[test]
+    fn a_fault_behind_a_validation_keeps_its_code() {
+        let shard = ssl_data::Error::ShardBlock { path: "x.tok".into(), block: 2, source: None };
+        let fault = ssl_train::Error::Hook { step: 5, source: Box::new(ssl_eval::Error::Data(shard)) };
+        let (code, hint) = judge(&anyhow::Error::from(fault).context("while training"));
+        assert_eq!(code, 3);
+        assert!(hint.is_some_and(|hint| hint.contains("prepare again")));
     }
 }

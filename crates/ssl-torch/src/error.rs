@@ -53,8 +53,9 @@ impl Error {
 fn first_line(message: &str) -> String {
     // tch wraps libtorch's text in its own debug form: `called `Result::unwrap()` on an `Err` value: Torch("...")`.
     let text = message.split_once("Torch(\"").map_or(message, |(_, inner)| inner);
-    let text = text.split("\\nException raised from").next().unwrap_or(text);
-    let text = text.split("\nException raised from").next().unwrap_or(text);
+    let traces = ["Exception raised from", "frame #0"].into_iter().flat_map(|head| [format!("\\n{head}"), format!("\n{head}")]);
+    let end = traces.filter_map(|head| text.find(&head)).min().unwrap_or(text.len());
+    let text = &text[..end];
     text.replace("\\n", " ").replace('\n', " ").trim().trim_end_matches("\")").to_owned()
 }
 
@@ -69,5 +70,7 @@ mod tests {
         let text =
             "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.";
         assert!(matches!(Error::sort(text, None), Error::OutOfMemory { .. }));
+        let text = "DefaultCPUAllocator: can't allocate memory: 8 bytes. Error code 12\nframe #0: c10::Throw() + 0x6a";
+        assert!(matches!(Error::sort(text, None), Error::OutOfMemory { message, .. } if message.ends_with("Error code 12")));
     }
 }

@@ -36,6 +36,9 @@ pub struct Progress {
     pub last_loss: Option<f64>,
     /// The best validation.
     pub best: Best,
+    /// Whether the validation due at this step was cut short by a stop; a resumed run makes it first.
+    #[serde(default)]
+    pub unmeasured: bool,
 }
 
 impl TrainState {

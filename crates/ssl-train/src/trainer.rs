@@ -41,6 +41,21 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
+impl StepReport {
+    /// The step that a resumed run stands at, as far as its checkpoint tells.
+    fn again(progress: &Progress) -> Self {
+        Self {
+            step: progress.step,
+            planned_steps: progress.planned_steps,
+            tokens: progress.tokens,
+            loss: progress.last_loss.unwrap_or(f64::NAN),
+            lr: f64::NAN,
+            grad_norm: f64::NAN,
+            seconds: progress.seconds,
+        }
+    }
+}
+
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
@@ -75,7 +90,8 @@ pub trait Hook {
     /// Steps between two validations; `None` never validates.
     fn eval_every(&self) -> Option<u64>;
 
-    /// The validation loss now, nats per token; `None` when it was asked to stop. Also after the last step.
+    /// The validation loss now, nats per token; `None` when it was asked to stop. Also after the last step, and before the
+    /// first of a resumed run whose last validation was cut short.
     ///
     /// # Errors
     /// Ends the run.
@@ -126,8 +142,19 @@ impl Trainer<'_> {
         let start = Instant::now();
         let before = self.state.progress;
         let mut saved = (before.step > 0).then_some(before.step);
-        let mut stopped = Stopped::Finished;
-        loop {
+        // A run whose patience is at its end is done, however often it is started again.
+        let done = before.best.exhausted(self.config.patience_evals);
+        let mut stopped = if done { Stopped::Patience } else { Stopped::Finished };
+        if before.unmeasured && hook.eval_every().is_some() {
+            match self.measure(hook, &StepReport::again(&before))? {
+                (_, Some(Stopped::Asked)) => return Ok(Stopped::Asked),
+                (_, Some(why)) => stopped = why,
+                (_, None) => {}
+            }
+            // What is known of the best has changed.
+            saved = None;
+        }
+        while stopped == Stopped::Finished {
             let elapsed = start.elapsed();
             self.plan(elapsed, before.step);
             if self.state.progress.planned_steps.is_some_and(|steps| self.state.progress.step >= steps) {
@@ -139,36 +166,38 @@ impl Trainer<'_> {
             let step = report.step;
             let last = report.planned_steps == Some(step);
             let failed = |source| Error::Hook { step, source };
-            let mut flow = hook.step(&report, last || step.is_multiple_of(self.config.log_every_steps)).map_err(failed)?;
-            if flow == Flow::Stop {
+            if hook.step(&report, last || step.is_multiple_of(self.config.log_every_steps)).map_err(failed)? == Flow::Stop {
                 stopped = Stopped::Asked;
             }
             let mut save = step.is_multiple_of(self.config.save_every_steps);
-            if flow == Flow::Continue && hook.eval_every().is_some_and(|every| last || step.is_multiple_of(every)) {
-                match hook.validate(self.model, &report).map_err(failed)? {
-                    None => (flow, stopped) = (Flow::Stop, Stopped::Asked),
-                    Some(loss) => {
-                        save |= self.state.progress.best.update(step, loss);
-                        if self.state.progress.best.exhausted(self.config.patience_evals) {
-                            (flow, stopped) = (Flow::Stop, Stopped::Patience);
-                        }
-                    }
-                }
+            let due = hook.eval_every().is_some_and(|every| last || step.is_multiple_of(every));
+            self.state.progress.unmeasured = due;
+            if due && stopped == Stopped::Finished {
+                let (best, ended) = self.measure(hook, &report)?;
+                save |= best;
+                stopped = ended.unwrap_or(stopped);
             }
-            if save && !last && flow == Flow::Continue {
+            if save && !last && stopped == Stopped::Finished {
                 match self.save(hook) {
                     Ok(()) => saved = Some(step),
                     Err(fault) => hook.save_failed(&fault),
                 }
-            }
-            if flow == Flow::Stop {
-                break;
             }
         }
         if saved != Some(self.state.progress.step) {
             self.save(hook)?;
         }
         Ok(stopped)
+    }
+
+    /// One validation: whether it is the best so far, and why the run ends with it, where it does.
+    fn measure(&mut self, hook: &mut dyn Hook, report: &StepReport) -> Result<(bool, Option<Stopped>)> {
+        let failed = |source| Error::Hook { step: report.step, source };
+        let Some(loss) = hook.validate(self.model, report).map_err(failed)? else { return Ok((false, Some(Stopped::Asked))) };
+        let progress = &mut self.state.progress;
+        progress.unmeasured = false;
+        let best = progress.best.update(report.step, loss);
+        Ok((best, progress.best.exhausted(self.config.patience_evals).then_some(Stopped::Patience)))
     }
 
     /// One optimizer step over all its micro-batches.

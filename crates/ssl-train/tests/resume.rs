@@ -55,6 +55,34 @@ fn in_bf16_with_accumulation_and_dropout() {
 }
 
 #[test]
+fn a_validation_cut_short_is_made_good() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let corpus = corpus(&dir.path().join("corpus"));
+    let mut setup = Setup::new(Precision::Fp32);
+    (setup.train.steps, setup.train.patience_evals) = (Some(40), Some(2));
+    let losses = vec![3.0, 2.0, 1.0, 2.5, 2.6];
+    let run = |name: &str, losses: &[f64]| {
+        let (model, mut state) = setup.begin(corpus.vocab_size());
+        let root = dir.path().join(name);
+        if let (Some(latest), _) = Checkpoint::latest(&root).expect("a listing") {
+            latest.restore(&mut state).expect("it fits");
+        }
+        let mut listener = Listener { losses: losses.into(), ..Listener::default() };
+        let stopped = setup.fit(model.as_ref(), &mut state, &corpus, &root, &mut listener).expect("a run");
+        (stopped, state.progress.step, state.progress.best, state.progress.unmeasured)
+    };
+    let whole = run("whole", &losses);
+    assert_eq!((whole.0, whole.1, whole.2.at, whole.3), (Stopped::Patience, 10, Some((6, 1.0)), false));
+    // The listener asks to stop where it has no loss left: in the validations of steps 6 and 10.
+    let broken = run("broken", &losses[..2]);
+    assert_eq!((broken.0, broken.1, broken.3), (Stopped::Asked, 6, true));
+    let broken = run("broken", &losses[..4]);
+    assert_eq!((broken.0, broken.1, broken.2.at), (Stopped::Asked, 10, Some((6, 1.0))));
+    assert_eq!(run("broken", &losses), whole);
+    assert_eq!(run("broken", &losses), whole, "a run that is done stays so");
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let dir = tempfile::tempdir().expect("a folder");
     let corpus = corpus(&dir.path().join("corpus"));

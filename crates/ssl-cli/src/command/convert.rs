@@ -1,5 +1,6 @@
 //! `ssl export` and `ssl import`: to and from a Hugging Face model folder.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -30,14 +31,26 @@ pub(crate) fn import(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
     convert(&opened, &args.out)
 }
 
+/// Writes the folder under another name and then renames it, so that `out` is a whole model or not there.
 fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
-    let io = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| ssl_model::Error::Io { action, path, source }
-    };
     if fs::read_dir(out).is_ok_and(|mut listing| listing.next().is_some()) {
         return Err(Refusal::usage(format!("{} is not empty", out.display()), "name a new folder"));
     }
+    let mut name = OsString::from(".");
+    name.push(out.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    let partial = out.with_file_name(name);
+    let written = write(opened, &partial).and_then(|()| Ok(fs::rename(&partial, out).map_err(io("create", out))?));
+    if written.is_err() {
+        // The first fault is the one to tell.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    written?;
+    let json = json!({ "out": out, "from": opened.dir, "params": opened.params.count() });
+    Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
+}
+
+fn write(opened: &Opened, out: &Path) -> Result<()> {
     fs::create_dir_all(out).map_err(io("create", out))?;
     // GPT-2 in transformers always has biases; those of a model without are 0.
     weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(opened))?;
@@ -49,8 +62,12 @@ fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
         let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
         fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
     }
-    let json = json!({ "out": out, "from": opened.dir, "params": opened.params.count() });
-    Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
+    Ok(())
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ssl_model::Error + use<> {
+    let path = path.to_owned();
+    move |source| ssl_model::Error::Io { action, path, source }
 }
 
 /// What transformers must know to take `tokenizer.json` as it is, rather than build one that suits the kind of model.

@@ -100,7 +100,7 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         tokenizer: TokenizerConfig::File { path: opened.dir.join(TOKENIZER) },
         windows: WindowConfig::default(),
     };
-    prepare(&config, scratch, &session.progress)?;
+    prepare(&config, scratch, &*session.progress)?;
     let files: Vec<PathBuf> = ssl_data::source::find(&config, scratch)?.iter().map(|input| input.path.to_path_buf()).collect();
     Ok((Corpus::open(scratch, SplitName::Train)?, sha256(&files)?))
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(path: &Path) -> Result<Outcome> {
         run_folder(path)?
     } else if path.join(MANIFEST).exists() {
         corpus(path)?
-    } else if path.join("DONE").exists() {
+    } else if ["DONE", "state.json"].iter().any(|name| path.join(name).exists()) {
         checkpoint(path)?
     } else if path.join(CONFIG).exists() && path.join(WEIGHTS).exists() {
         model(path)?

@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let start = Start::open(session, &dir, &loaded, args)?;
 
     std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
-    let manifest = prepare(&config.data, &dir.join(CORPUS), &session.progress)?;
+    let manifest = prepare(&config.data, &dir.join(CORPUS), &*session.progress)?;
     session.progress.finish();
     let runtime = session.runtime()?;
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
@@ -71,7 +71,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         config: &config.train,
         peak_lr: config.optim.lr(),
         schedule: &config.schedule,
-        saving: Some(start.saving(&dir, config, &corpus)?),
+        saving: Some(start.saving(config, &corpus)?),
     };
     let stopped = trainer.fit(&mut listener).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
     session.progress.finish();

@@ -41,7 +41,12 @@ fn bytes_that_are_no_text_are_dropped_and_counted() {
     ran.says(0, &[]);
     let manifest = &ran.json()["manifest"];
     let told = manifest.to_string();
-    assert!(told.contains("latin.txt") && told.contains("empty.txt"), "{manifest}");
+    assert!(told.contains("latin.txt: not valid UTF-8 at byte 3") && told.contains("empty.txt"), "{manifest}");
+    assert_eq!((dropped(&ran, "invalid-utf8"), dropped(&ran, "empty-file")), (1, 1), "{manifest}");
+    // A NUL is taken out of its document, and counted.
+    assert_eq!(manifest["repaired"]["control-characters"], 1);
+    let texts = place.read("out/corpus/validation.txt") + &place.read("out/corpus/tokenizer.json");
+    assert!(!texts.contains('\0') && !texts.contains("\\u0000"), "{texts}");
     let strict = prepare(&place, |run| run.replace("[data.tokenizer", "[data.clean]\nbad-utf8 = \"fail\"\n[data.tokenizer"));
     strict.says(3, &["latin.txt", "byte 3"]);
 }
@@ -63,12 +68,8 @@ fn a_line_of_200_megabytes_costs_neither_memory_nor_the_run() {
     line.extend(b"\nand a short one\n");
     place.write("text/long.txt", &line);
     let start = Instant::now();
-    let script = "ulimit -v 4000000; exec \"$0\" prepare run.toml --out out --json";
     place.write("run.toml", RUN.replace("\"block\"", "\"line\""));
-    let output =
-        Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ssl")]).current_dir(place.path("")).output().expect("sh");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let ran = Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
+    let ran = place.sh("ulimit -v 4000000; exec \"$0\" prepare run.toml --out out --json");
     ran.says(0, &[]);
     assert_eq!(dropped(&ran, "too-large"), 1, "{}", ran.stdout);
     assert!(start.elapsed() < Duration::from_mins(1));
@@ -77,6 +78,8 @@ fn a_line_of_200_megabytes_costs_neither_memory_nor_the_run() {
 #[test]
 fn compressed_files_that_lie_are_named() {
     let place = Place::new();
+    prepare(&place, same).says(0, &[]);
+    let corpus = place.content("out/corpus");
     let whole = gzip(b"some text that is long enough to be cut in two, again and again and again\n");
     place.write("text/cut.txt.gz", &whole[..whole.len() / 2]);
     prepare(&place, same).says(3, &["cut.txt.gz"]);
@@ -84,11 +87,16 @@ fn compressed_files_that_lie_are_named() {
     prepare(&place, same).says(3, &["cut.txt.gz"]);
     place.write("text/cut.txt.gz", gzip("one line and again\n".repeat(5_000_000).as_bytes()));
     let start = Instant::now();
-    let limited = |run: &str| {
-        run.replace("\"block\"", "\"line\"").replace("[data.tokenizer", "[data.limits]\nexpansion = 100\n[data.tokenizer")
-    };
-    prepare(&place, limited).says(3, &["cut.txt.gz", "100"]);
-    assert!(start.elapsed() < Duration::from_secs(20));
+    let limited =
+        RUN.replace("\"block\"", "\"line\"").replace("[data.tokenizer", "[data.limits]\nexpansion = 100\n[data.tokenizer");
+    place.write("run.toml", limited);
+    let ran = place.sh("ulimit -v 4000000; exec \"$0\" prepare run.toml --out out");
+    ran.says(
+        3,
+        &["cut.txt.gz", "more than 100 times its size", "hint: if the file is to be trusted, raise data.limits.expansion"],
+    );
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert_eq!(place.content("out/corpus"), corpus, "the corpus before it is untouched");
 }
 
 #[test]

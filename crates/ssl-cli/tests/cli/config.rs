@@ -20,8 +20,10 @@ fn a_mistake_is_shown_where_it_stands() {
     told("warmup-steps = 5", "warmup = 5", &["run.toml:", "unknown key `warmup`", "warmup-steps"]);
     told("steps = 40", "steps = \"many\"", &["run.toml:23:", "steps = \"many\""]);
     told("[model.gpt]", "[model.gtp]", &["run.toml:10:", "gtp", "gpt"]);
-    told("[model.gpt]", "[model.llama]\nlayers = 1\n[model.gpt]", &["run.toml:", "model"]);
-    told("[objective.causal]", "", &["objective"]);
+    let second = ["run.toml:12:8", "more than one `model`: [model.llama] and [model.gpt]", "hint: keep one of them"];
+    told("[model.gpt]", "[model.llama]\nlayers = 1\n[model.gpt]", &second);
+    told("[objective.causal]", "", &["run.toml\n", "missing section `[objective]`", "hint: add it to the file: [objective]"]);
+    told("lr = 1e-2", "", &["run.toml:17:8", "missing key `lr` in `optim.adamw`", "hint: add `lr = ...`"]);
     told("lr = 1e-2", "lr = 1e-2\nlr = 1e-3", &["run.toml:19:", "lr"]);
     told("paths = [\"text\"]", "paths = []", &["run.toml:3:1", "there is nothing to read"]);
     told("[data]", "[data", &["run.toml:2:"]);
@@ -38,9 +40,28 @@ fn all_mistakes_are_told_at_once() {
     place.write("run.toml", run);
     let ran = place.ssl(&["check", "run.toml", "--json"]);
     ran.says(2, &["16 / 3 leaves 1", "lr = 0.0", "batch-rows = 0", "`wide`", "4 faults"]);
+    let places = ["run.toml:12:1", "run.toml:14:1", "run.toml:19:1", "run.toml:25:1"];
+    ran.says(2, &places);
     let faults = ran.json()["error"]["faults"].clone();
     let lines: Vec<u64> = faults.as_array().expect("faults").iter().filter_map(|fault| fault["line"].as_u64()).collect();
     assert_eq!(lines.len(), 4, "{faults}");
+}
+
+#[test]
+fn all_missing_sections_are_told_at_once() {
+    let place = Place::new();
+    place.write("run.toml", "# nothing yet\n");
+    let sections = ["data", "objective", "model", "optim", "schedule", "train"].map(|name| format!("missing section `[{name}]`"));
+    let ran = place.ssl(&["train", "run.toml"]);
+    ran.says(2, &sections.each_ref().map(String::as_str));
+    ran.says(2, &["6 faults"]);
+    for (content, words) in
+        [(b"\xff\xfe[\0d\0".to_vec(), "line 1 is not UTF-8 (byte 0"), (vec![b' '; 5_000_000], "longer than 4194304 bytes")]
+    {
+        place.write("run.toml", content);
+        place.ssl(&["train", "run.toml"]).says(2, &["run.toml", words, "hint:"]);
+    }
+    place.ssl(&["train", "text"]).says(2, &["directory", "hint: give the run file inside it"]);
 }
 
 #[test]

@@ -70,19 +70,33 @@ fn killed_and_resumed_it_is_the_same_run_in_bf16() {
     killed_and_resumed("bf16");
 }
 
+/// A signal comes wherever it finds the run, so in the middle of validations too; what it cut short is made good.
 #[test]
-fn a_signal_saves_and_says_that_the_same_command_goes_on() {
+fn a_signal_saves_and_the_same_command_goes_on_to_the_same_end() {
     let place = Place::new();
     slow(&place);
-    let mut child = place.start(&["train", "run.toml", "--out", "out"]);
-    wait_for(&place, "out", 7, &mut child);
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill").success());
-    assert_eq!(child.wait().expect("an end").code(), Some(75));
-    let last = listing(&place.path("out/checkpoints")).pop().expect("a checkpoint");
-    let step: u64 = last.file_name().expect("a name").to_string_lossy().parse().expect("a step");
-    assert!((7..40).contains(&step) && last.join("DONE").is_file(), "{last:?}");
+    let whole = place.ssl(&["train", "run.toml", "--out", "whole", "--json"]);
+    whole.says(0, &[]);
+    let mut from = 0;
+    for step in [7, 16, 25] {
+        let mut child = place.start(&["train", "run.toml", "--out", "out"]);
+        wait_for(&place, "out", step, &mut child);
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill").success());
+        assert_eq!(child.wait().expect("an end").code(), Some(75));
+        let last = listing(&place.path("out/checkpoints")).pop().expect("a checkpoint");
+        from = last.file_name().expect("a name").to_string_lossy().parse().expect("a step");
+        assert!((step..40).contains(&from) && last.join("DONE").is_file(), "{last:?}");
+    }
     let resumed = place.ssl(&["train", "run.toml", "--out", "out", "--json"]);
-    assert_eq!((resumed.code, &resumed.json()["resumed_from"], &resumed.json()["steps"]), (Some(0), &step.into(), &40.into()));
+    resumed.says(0, &[&format!("going on from step {from}")]);
+    let (resumed, whole) = (resumed.json(), whole.json());
+    assert_eq!((&resumed["resumed_from"], &resumed["steps"]), (&from.into(), &40.into()));
+    for key in ["train_loss", "val_loss", "val_bpb", "val_step"] {
+        assert_eq!(resumed[key], whole[key], "{key}");
+    }
+    assert_eq!(timeless(&place, "out"), timeless(&place, "whole"));
+    let weights = |run: &str| fs::read(place.path(run).join("checkpoints/00000040/model.safetensors")).expect("weights");
+    assert!(weights("out") == weights("whole"), "weights differ");
 }
 
 #[test]
@@ -139,4 +153,20 @@ fn a_full_disk_ends_the_run_and_leaves_what_was_there() {
     assert!(talk.contains("No space left") && talk.contains("free space on that disk"), "{talk}");
     let again: Value = serde_json::from_str(&place.read("again.json")).expect("a document");
     assert_eq!((&again["steps"], &again["resumed_from"]), (&40.into(), &5.into()), "{again}");
+}
+
+/// The same without rights to mount: no file may grow beyond what the weights need, so moments find no room.
+#[test]
+fn files_that_may_not_grow_end_the_run_and_leave_what_was_there() {
+    let place = Place::trained();
+    let before = place.content("out/checkpoints");
+    let more = "train run.toml --out out --set train.steps=20 --allow-config-change";
+    // Without the trap the signal of that limit ends the program at once, as a kill would.
+    let ran = place.sh(&format!("trap '' XFSZ; ulimit -f 48; exec \"$0\" {more}"));
+    ran.says(4, &["warning: cannot write", "training goes on", "error: cannot write", "hint:"]);
+    assert_eq!(place.content("out/checkpoints"), before, "old ones whole, nothing half");
+    place.sh(&format!("ulimit -f 48; exec \"$0\" {more}"));
+    let again = place.ssl(&more.split(' ').chain(["--json"]).collect::<Vec<_>>());
+    again.says(0, &[]);
+    assert_eq!((&again.json()["resumed_from"], &again.json()["steps"]), (&10.into(), &20.into()));
 }

@@ -6,3 +6,4 @@ mod config;
 mod interrupted;
 mod road;
 mod support;
+mod surface;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -52,6 +52,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// The one document on stdout.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|fault| panic!("{fault} in {:?}\n{}", self.stdout, self.stderr))
@@ -97,20 +102,47 @@ impl Place {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssl"));
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+        command.args(args);
+        self.prepared(command)
+    }
+
+    /// In this folder, without what the environment adds. Tests run beside each other, so each gets one thread.
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE").env("OMP_NUM_THREADS", "1");
         command
     }
 
     /// Runs the program to its end.
     pub(crate) fn ssl(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().expect("it starts");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ran::of(self.command(args).output().expect("it starts"))
+    }
+
+    /// Runs a shell script to its end, in which the program is "$0".
+    pub(crate) fn sh(&self, script: &str) -> Ran {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_ssl")]);
+        Ran::of(self.prepared(command).output().expect("sh"))
+    }
+
+    /// A finished run of 10 steps in `out`, with checkpoints at 5 and 10.
+    pub(crate) fn trained() -> Self {
+        let place = Self::new();
+        place.write("run.toml", RUN.replace("steps = 40", "steps = 10").replace("every-steps = 10", "every-steps = 5"));
+        place.ssl(&["train", "run.toml", "--out", "out", "--quiet"]).says(0, &[]);
+        place
     }
 
     /// Starts the program and lets it run.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+    }
+
+    /// Changes the bytes of a file.
+    pub(crate) fn damage(&self, file: &str, how: impl FnOnce(&mut Vec<u8>)) {
+        let path = self.path(file);
+        let mut bytes = fs::read(&path).unwrap_or_else(|fault| panic!("{file}: {fault}"));
+        how(&mut bytes);
+        fs::write(path, bytes).expect("room");
     }
 
     /// Every file below a folder, with what is in it.
@@ -126,6 +158,15 @@ impl Place {
         found
     }
 }
+
+/// Another bit in the middle.
+pub(crate) const FLIP: fn(&mut Vec<u8>) = |bytes| {
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+};
+
+/// The first half alone.
+pub(crate) const CUT: fn(&mut Vec<u8>) = |bytes| bytes.truncate(bytes.len() / 2);
 
 /// What a folder holds, sorted.
 pub(crate) fn listing(folder: &Path) -> Vec<PathBuf> {

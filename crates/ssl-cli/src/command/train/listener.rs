@@ -64,6 +64,10 @@ impl<'a> Listener<'a> {
         resumed_from: Option<u64>,
     ) -> Result<Self> {
         let device = state.params.device();
+        let log = dir.join("metrics.jsonl");
+        // The record of a step whose validation was cut short is written again, whole.
+        let pending = if state.progress.unmeasured { Some(record_of(&log, state)) } else { None };
+        let kept = resumed_from.map(|step| step - u64::from(pending.is_some()));
         Ok(Self {
             session,
             config,
@@ -71,9 +75,9 @@ impl<'a> Listener<'a> {
             judge,
             vocab: Vocab::load(&dir.join(CORPUS).join(ssl_data::manifest::TOKENIZER))?,
             device,
-            metrics: Metrics::open(&dir.join("metrics.jsonl"), resumed_from)?,
-            board: TensorBoard::open(dir, resumed_from)?,
-            pending: None,
+            metrics: Metrics::open(&log, kept)?,
+            board: TensorBoard::open(dir, kept)?,
+            pending,
             bits: None,
             flops_per_token: model.flops(u64::from(config.model.context_tokens())) as f64,
             peak_flops: ssl_torch::guard(|| matrix_rate(device, config.train.precision.kind()))?,
@@ -108,20 +112,20 @@ impl<'a> Listener<'a> {
         self.board.log(record);
     }
 
+    /// Text drawn now; `None` when a stop cut it short.
     fn sample(&self, model: &dyn Model, step: u64) -> Result<Option<String>, HookError> {
         let eval = &self.config.eval;
-        if eval.sample_tokens == 0 {
-            return Ok(None);
-        }
         let mut drawn = self.vocab.encode(&eval.prompt)?;
         // A document begins after a separator.
         let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(drawn.iter().copied()).collect();
         let sampling = Sampling { temperature: eval.temperature, top_k: None, top_p: eval.top_p, seed: step };
+        let mut cut = false;
         generate(model, self.device, &ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
             drawn.push(id);
-            if signal::requested() { Want::Enough } else { Want::More }
+            cut = signal::requested();
+            if cut { Want::Enough } else { Want::More }
         })?;
-        Ok(Some(self.vocab.decode(&drawn)))
+        Ok((!cut).then(|| self.vocab.decode(&drawn)))
     }
 }
 
@@ -130,8 +134,8 @@ impl Hook for Listener<'_> {
         let flow = if signal::requested() { Flow::Stop } else { Flow::Continue };
         self.clock.now = (report.seconds, report.tokens);
         let last = report.planned_steps == Some(report.step);
-        let measured = flow == Flow::Continue && self.eval_every().is_some_and(|every| last || report.step.is_multiple_of(every));
-        if logged || measured {
+        let due = self.eval_every().is_some_and(|every| last || report.step.is_multiple_of(every));
+        if logged || due {
             let speed = (report.tokens - self.clock.tokens) as f64 / self.clock.since.elapsed().as_secs_f64().max(1e-9);
             (self.clock.since, self.clock.tokens) = (Instant::now(), report.tokens);
             let record = Record {
@@ -161,7 +165,7 @@ impl Hook for Listener<'_> {
                 mfu: record.mfu,
                 eta_seconds: left * tokens_per_step / rate,
             });
-            if measured {
+            if due && flow == Flow::Continue {
                 self.pending = Some(record);
             } else {
                 self.log(&record);
@@ -182,16 +186,20 @@ impl Hook for Listener<'_> {
         let found =
             validate(model, measured, self.judge, rows, self.device, self.config.eval.max_tokens, &|_| signal::requested());
         let found = match found {
-            Err(ssl_eval::Error::Stopped) => {
-                self.log(&record);
-                return Ok(None);
-            }
-            found => found?,
+            Err(ssl_eval::Error::Stopped) => None,
+            found => Some(found?),
+        };
+        let wanted = self.config.eval.sample_tokens > 0;
+        let sample = if wanted && found.is_some() { self.sample(model, report.step)? } else { None };
+        let Some(found) = found.filter(|_| sample.is_some() || !wanted) else {
+            // Cut short: a resumed run measures again, and the same.
+            self.log(&record);
+            return Ok(None);
         };
         record.val_loss = Some(found.nats_per_token.value);
         record.val_bpb = Some(found.bits_per_byte.value);
         record.val_stderr = Some(found.bits_per_byte.stderr).filter(|stderr| stderr.is_finite());
-        record.sample = self.sample(model, report.step)?;
+        record.sample = sample;
         self.bits = record.val_bpb;
         self.log(&record);
         let (loss, bits) = (found.nats_per_token.value, found.bits_per_byte.value);
@@ -206,6 +214,21 @@ impl Hook for Listener<'_> {
     fn save_failed(&mut self, fault: &ssl_train::Error) {
         self.session.progress.say(&format!("warning: {fault}; training goes on, the next checkpoint will be tried"));
     }
+}
+
+/// The record of the step that a resumed run stands at, without its validation.
+fn record_of(log: &Path, state: &TrainState) -> Record {
+    let progress = &state.progress;
+    let logged = Metrics::read(log).unwrap_or_default().into_iter().find(|record| record.step == progress.step);
+    logged.unwrap_or_else(|| Record {
+        step: progress.step,
+        tokens: progress.tokens,
+        loss: progress.last_loss.unwrap_or(f64::NAN),
+        lr: f64::NAN,
+        grad_norm: f64::NAN,
+        seconds: progress.seconds,
+        ..Record::default()
+    })
 }
 
 /// The matrix rate of the machine in this type, operations a second: the best of a few products of 1024 by 1024.

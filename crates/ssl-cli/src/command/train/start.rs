@@ -1,7 +1,7 @@
 //! Where a run begins: its folder, whether it goes on from a checkpoint, and what its checkpoints carry.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ssl_data::corpus::Corpus;
@@ -23,6 +23,7 @@ use crate::run::RunConfig;
 pub(super) struct Start {
     /// Held while the run lives; the system lets go of it even after a kill.
     _lock: File,
+    dir: PathBuf,
     from: Option<Checkpoint>,
     verbatim: String,
     resolved: String,
@@ -61,9 +62,19 @@ impl Start {
                 return Err(Refusal::usage(message, "give --out another folder, or --allow-config-change to go on all the same"));
             }
         }
-        write(&dir.join(RUN), &loaded.verbatim)?;
-        write(&dir.join(RESOLVED), &loaded.resolved)?;
-        Ok(Self { _lock: lock, from, verbatim: loaded.verbatim.clone(), resolved: loaded.resolved.clone(), changed })
+        let (verbatim, resolved) = (loaded.verbatim.clone(), loaded.resolved.clone());
+        let start = Self { _lock: lock, dir: dir.into(), from, verbatim, resolved, changed };
+        // A run that goes on keeps its old run file until it is known that the new one fits.
+        if start.from.is_none() {
+            start.keep_run()?;
+        }
+        Ok(start)
+    }
+
+    /// Writes the run file into the run folder, as it was written and in full.
+    fn keep_run(&self) -> Result<()> {
+        write(&self.dir.join(RUN), &self.verbatim)?;
+        write(&self.dir.join(RESOLVED), &self.resolved)
     }
 
     /// Takes the checkpoint's state; returns the step it was made at.
@@ -75,6 +86,7 @@ impl Start {
             return Err(Refusal::input(message, "bring the old data back, or give --out another folder"));
         }
         from.restore(state)?;
+        self.keep_run()?;
         if self.changed {
             // A changed plan begins from what is done, not from what was planned.
             state.progress.planned_steps = None;
@@ -85,19 +97,19 @@ impl Start {
     }
 
     /// What checkpoints of this run carry, so that each is a model folder of its own.
-    pub(super) fn saving(&self, dir: &Path, config: &RunConfig, corpus: &Corpus) -> Result<Saving> {
-        let scratch = dir.join(format!(".{CONFIG}"));
+    pub(super) fn saving(&self, config: &RunConfig, corpus: &Corpus) -> Result<Saving> {
+        let scratch = self.dir.join(format!(".{CONFIG}"));
         write_config(&scratch, &config.model, corpus.vocab_size(), Some(corpus.separator()))?;
         let read = |path: &Path| fs::read(path).map_err(|source| io("read", path, source));
         let companions = vec![
             (CONFIG, read(&scratch)?),
-            (TOKENIZER, read(&dir.join(CORPUS).join(TOKENIZER))?),
+            (TOKENIZER, read(&self.dir.join(CORPUS).join(TOKENIZER))?),
             (RUN, self.verbatim.clone().into_bytes()),
             (RESOLVED, self.resolved.clone().into_bytes()),
             (FINGERPRINT, corpus.fingerprint().as_bytes().to_vec()),
         ];
         let _ = fs::remove_file(&scratch);
-        Ok(Saving { root: dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions })
+        Ok(Saving { root: self.dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions })
     }
 }
 
