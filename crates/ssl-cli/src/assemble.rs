@@ -7,8 +7,6 @@ use anyhow::{Context, Result};
 use ssl_data::config::WindowConfig;
 use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
-use ssl_data::objective::causal::Reach;
-use ssl_data::objective::{Causal, Objective};
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
 use ssl_model::Model;
@@ -22,7 +20,7 @@ use crate::args::{Common, Device};
 use crate::diagnose;
 use crate::outcome::Refusal;
 use crate::progress::{Progress, Style};
-use crate::run::{ObjectiveConfig, RunConfig};
+use crate::run::RunConfig;
 
 /// The folder of checkpoints in a run folder.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
@@ -56,13 +54,6 @@ impl Session {
             Device::Cuda(n) => Choice::Cuda(n),
         };
         Ok(Runtime::start(choice, self.threads)?)
-    }
-}
-
-/// The objective of a run, over a corpus' separator.
-pub(crate) fn objective(config: &ObjectiveConfig, windows: &WindowConfig, length: usize, separator: u32) -> Box<dyn Objective> {
-    match config {
-        ObjectiveConfig::Causal {} => Box::new(Causal::new(length, separator, Reach::from(windows))),
     }
 }
 

@@ -128,6 +128,9 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                 ssl_eval::Error::Data(fault) => data(fault),
                 ssl_eval::Error::Tensor(fault) => tensor(fault),
                 ssl_eval::Error::Token { .. } => (3, Some("the tokenizer does not belong to this model".into())),
+                ssl_eval::Error::NoDecoder => {
+                    (2, Some("name a model that was trained to go on with a text, such as a GPT".into()))
+                }
                 ssl_eval::Error::NonFinite { .. } => (5, None),
                 ssl_eval::Error::Stopped => (REQUEUE, None),
             };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use ssl_data::config::{DataConfig, Fault, WindowConfig};
+use ssl_data::objective::ObjectiveConfig;
 use ssl_eval::config::EvalConfig;
 use ssl_model::config::ModelConfig;
 use ssl_train::config::{OptimConfig, TrainConfig};
@@ -32,14 +33,6 @@ pub(crate) struct RunConfig {
     pub(crate) eval: EvalConfig,
 }
 
-/// What is learned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) enum ObjectiveConfig {
-    /// Every token from those before it. Source: Bengio et al. 2003; Radford et al. 2018.
-    Causal {},
-}
-
 impl RunConfig {
     /// Reads a run file and checks every section.
     ///
@@ -49,10 +42,19 @@ impl RunConfig {
         diagnose::load(path, overrides, Self::validate)
     }
 
+    /// The `[data]` section with the special tokens that the objective needs.
+    pub(crate) fn data(&self) -> DataConfig {
+        let mut data = self.data.clone();
+        let needed = self.objective.special_tokens();
+        data.special_tokens.extend(needed.into_iter().filter(|name| !self.data.special_tokens.contains(name)));
+        data
+    }
+
     /// Every fault of meaning, none where the run can start.
     pub(crate) fn validate(&self) -> Vec<Fault> {
         let sections = [
             self.data.validate(),
+            self.objective.validate(),
             self.model.validate(),
             self.optim.validate(),
             self.schedule.validate(),
@@ -72,6 +74,22 @@ impl RunConfig {
         {
             let message = format!("windows of {context} tokens that move on by {stride_tokens} would leave text unread");
             faults.push(Fault::new("data.windows.slide.stride-tokens", message, format!("give at most {context}")));
+        }
+        if let WindowConfig::Streams { rows } = self.data.windows
+            && rows != self.train.batch_rows
+        {
+            let message = format!("{rows} streams cannot be read by batches of {}", self.train.batch_rows);
+            faults.push(Fault::new(
+                "data.windows.streams.rows",
+                message,
+                format!("give {}, train.batch-rows", self.train.batch_rows),
+            ));
+        }
+        let (objective, model) = (&self.objective, &self.model);
+        if !model.reads(objective.form()) {
+            let message = format!("the {} objective makes batches that {} does not read", objective.name(), model.name());
+            let hint = "the README says which objectives go with which models";
+            faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
         }
         let (name, warmup) = match self.schedule {
             ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),

@@ -12,7 +12,7 @@ const TEXT: &str = include_str!("../../../fixtures/corpus/english/harbour.txt");
 
 fn encode(criterion: &mut Criterion) {
     let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 1024, sample_bytes: 1 << 20 });
-    let vocab = Vocab::train(std::iter::once(TEXT.to_owned()), &config).expect("a vocabulary");
+    let vocab = Vocab::train(std::iter::once(TEXT.to_owned()), &config, &[]).expect("a vocabulary");
     let library = Tokenizer::from_bytes(vocab.json()).expect("a tokenizer");
     let text = TEXT.repeat(100);
     assert_eq!(vocab.encode(&text).expect("ids"), library.encode_fast(text.as_str(), false).expect("ids").get_ids());

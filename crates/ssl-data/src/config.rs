@@ -36,6 +36,9 @@ pub struct DataConfig {
     pub clean: CleanConfig,
     /// How text becomes tokens.
     pub tokenizer: TokenizerConfig,
+    /// Tokens that no text becomes, beside the separator, such as `[MASK]`; an objective adds those that it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub special_tokens: Vec<String>,
     /// How tokens become windows; their length is the model's context.
     #[serde(default)]
     pub windows: WindowConfig,
@@ -169,6 +172,11 @@ pub enum WindowConfig {
     },
     /// Windows at random places of the stream, with replacement, as nanoGPT draws them.
     Random {},
+    /// The split cut into so many streams, read side by side and in order, so that a recurrent model can carry its state.
+    Streams {
+        /// Streams; a batch holds one window of each.
+        rows: u32,
+    },
 }
 
 impl Default for WindowConfig {
@@ -260,6 +268,12 @@ impl DataConfig {
                 "16777216 is the default",
             );
         }
+        check(
+            self.windows != WindowConfig::Streams { rows: 0 },
+            "windows.streams.rows",
+            "no stream reads nothing".into(),
+            "give train.batch-rows",
+        );
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
             check(
                 false,

@@ -51,6 +51,8 @@ pub enum Error {
     Tokenizer { path: PathBuf, reason: String },
     #[error("the tokenizer could not be trained: {reason}")]
     TrainTokenizer { reason: String },
+    #[error("the vocabulary has no {name} token")]
+    NoSpecial { name: String },
     #[error("{text:?} could not be encoded: {reason}")]
     Encode { text: String, reason: String },
     #[error("{} is not a manifest: {source}", path.display())]
@@ -96,7 +98,8 @@ impl Error {
             | Self::Glob { .. }
             | Self::EmptySplit { .. }
             | Self::WindowStride { .. }
-            | Self::TrainTokenizer { .. } => ErrorKind::Config,
+            | Self::TrainTokenizer { .. }
+            | Self::NoSpecial { .. } => ErrorKind::Config,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
             _ => ErrorKind::Input,
         }
@@ -125,6 +128,7 @@ impl Error {
                 "the stored corpus cannot be trusted; remove the folder and prepare again"
             }
             Self::Tokenizer { .. } => "it must be a tokenizer.json as the Hugging Face tokenizers library saves it",
+            Self::NoSpecial { .. } => "add it to data.special-tokens, or take a tokenizer of a model that was trained like this",
             Self::TrainTokenizer { .. } => "give more text, or ask for fewer tokens",
             Self::EmptySplit { .. } => "give more documents, or change data.validation-fraction",
             Self::WindowStride { .. } => "the stride must be at least 1 and at most the model's context",

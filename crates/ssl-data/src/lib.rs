@@ -33,7 +33,7 @@
 //!
 //! // An objective says what is predicted from what: here, each token from those before it.
 //! let causal = Causal::new(16, corpus.separator(), Reach::from(&config.windows));
-//! let Batch::Rows(rows) = causal.collate(&windows, &mut rngs);
+//! let Batch::Rows(rows) = causal.collate(&windows, &mut rngs) else { unreachable!("it makes rows") };
 //! assert_eq!((rows.inputs.shape(), rows.targets.shape()), (&[2, 16][..], &[2, 16][..]));
 //!
 //! // And back: what a window holds is the text, its line ends mended.

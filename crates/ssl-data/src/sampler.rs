@@ -38,6 +38,8 @@ enum Plan {
     Random,
     /// Inside one document; `ends[k]` counts the windows of documents 0..=k.
     Within { stride: u64, ends: Arc<[u64]> },
+    /// The split cut into `rows` runs of `each` targets that are read side by side: sample s is of run `s mod rows`.
+    Streams { rows: u64, each: u64 },
 }
 
 /// Whether windows say which token belongs to which document.
@@ -67,6 +69,10 @@ impl Sampler {
             WindowConfig::Packed {} => Plan::Packed(Mark::Nothing),
             WindowConfig::Isolated {} => Plan::Packed(Mark::Documents),
             WindowConfig::Random {} => Plan::Random,
+            WindowConfig::Streams { rows } => {
+                let rows = u64::from(*rows).clamp(1, corpus.targets());
+                Plan::Streams { rows, each: corpus.targets().div_ceil(rows) }
+            }
             WindowConfig::Segments {} | WindowConfig::Slide { .. } => within(corpus, length as u64, stride as u64),
         };
         Ok(Self { corpus: corpus.clone(), plan, length: length as u64, seed })
@@ -87,7 +93,16 @@ impl Sampler {
         match &self.plan {
             Plan::Packed(_) => ((self.corpus.tokens().saturating_sub(self.length)) / self.length).max(1),
             Plan::Random => (self.corpus.tokens() / self.length).max(1),
-            Plan::Within { .. } => self.in_order_len(),
+            Plan::Within { .. } | Plan::Streams { .. } => self.in_order_len(),
+        }
+    }
+
+    /// How many rows are read side by side, each going on where it ended; a batch must hold as many.
+    #[must_use]
+    pub fn streams(&self) -> Option<u64> {
+        match self.plan {
+            Plan::Streams { rows, .. } => Some(rows),
+            _ => None,
         }
     }
 
@@ -109,6 +124,7 @@ impl Sampler {
                 self.cut(below(hash(self.seed, START, sample), starts), 0)
             }
             Plan::Within { stride, ends } => Ok(Window { fresh: 0, ..self.inside(order.at(place), *stride, ends)? }),
+            Plan::Streams { .. } => self.in_order(place),
         }
     }
 
@@ -124,6 +140,7 @@ impl Sampler {
         match &self.plan {
             Plan::Packed(_) | Plan::Random => self.corpus.targets().div_ceil(self.length),
             Plan::Within { ends, .. } => ends.last().copied().unwrap_or(0),
+            Plan::Streams { rows, each } => rows * each.div_ceil(self.length),
         }
     }
 
@@ -140,6 +157,14 @@ impl Sampler {
         match &self.plan {
             Plan::Packed(_) | Plan::Random => self.cut(index * self.length, 0),
             Plan::Within { stride, ends } => self.inside(index, *stride, ends),
+            Plan::Streams { rows, each } => {
+                let (row, step) = (index % rows, index / rows);
+                // The last run may be shorter, and then ends with windows of a single token, which hold no target.
+                let end = self.corpus.targets().min((row + 1) * each);
+                let start = end.min(row * each + step * self.length);
+                let window = self.read(start, end.min(start + self.length), 0)?;
+                Ok(Window { continues: step > 0, ..window })
+            }
         }
     }
 
@@ -173,7 +198,7 @@ impl Sampler {
             }
         }
         document.resize(len, ordinal);
-        Ok(Window { tokens, document, fresh })
+        Ok(Window { tokens, document, fresh, continues: false })
     }
 }
 

@@ -6,10 +6,12 @@
 mod bpe;
 mod chars;
 mod load;
+mod special;
 mod split;
 mod stream;
 mod train;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
@@ -22,6 +24,7 @@ use tokenizers::Tokenizer;
 use crate::config::TokenizerConfig;
 use crate::error::{Error, Result};
 
+pub use special::{CLASS, END, MASK, PAD, sentinel};
 pub use stream::Stream;
 
 /// The separator between documents in every vocabulary trained here.
@@ -42,8 +45,8 @@ struct Inner {
     json: String,
     size: u32,
     separator: u32,
-    /// The separator's text.
-    word: String,
+    /// Every special token, by id.
+    specials: BTreeMap<u32, String>,
     encoder: Encoder,
 }
 
@@ -59,12 +62,18 @@ impl Vocab {
     /// Learns a vocabulary from texts. Equal texts give equal vocabularies, save for Unigram, whose trainer adds fractions in
     /// the order of a hash table: its scores may differ in the last places, and rare pieces with them.
     ///
+    /// `specials` are tokens that no text becomes, beside the separator; one that a loaded file lacks gets an id at its end.
+    ///
     /// # Errors
     /// When there is no text, or the library cannot train on it, or a configured file cannot be loaded.
-    pub fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig) -> Result<Self> {
+    pub fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig, specials: &[String]) -> Result<Self> {
         match config {
-            TokenizerConfig::File { path } => Self::load(path),
-            _ => train::train(texts, config).and_then(|tokenizer| Self::of(tokenizer, Path::new("trained tokenizer"))),
+            TokenizerConfig::File { path } => {
+                let mut tokenizer = load::load(path)?;
+                special::complete(&mut tokenizer, specials)?;
+                Self::of(tokenizer, path)
+            }
+            _ => Self::of(train::train(texts, config, specials)?, Path::new("trained tokenizer")),
         }
     }
 
@@ -79,16 +88,17 @@ impl Vocab {
     fn of(mut tokenizer: Tokenizer, path: &Path) -> Result<Self> {
         let fault = |reason: String| Error::Tokenizer { path: path.into(), reason };
         tokenizer.set_encode_special_tokens(true);
-        let (separator, word) =
+        let separator =
             load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
         let size = load::size(&tokenizer).map_err(fault)?;
         let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
+        let specials = special::all(&tokenizer, separator);
         let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
             (Some(bpe), _) => Encoder::Bpe(Box::new(bpe)),
             (None, Some(chars)) => Encoder::Chars(chars),
             (None, None) => Encoder::Library,
         };
-        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, word, encoder })))
+        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, specials, encoder })))
     }
 
     /// Writes `tokenizer.json`, whole or not at all.
@@ -123,6 +133,25 @@ impl Vocab {
     #[must_use]
     pub fn separator(&self) -> u32 {
         self.0.separator
+    }
+
+    /// The id of a special token by the name it has in BERT or T5, or the one that another family gives it.
+    ///
+    /// # Errors
+    /// When the vocabulary has none.
+    pub fn special(&self, name: &str) -> Result<u32> {
+        special::find(&self.0.tokenizer, name).ok_or_else(|| Error::NoSpecial { name: name.into() })
+    }
+
+    /// The ids that no text becomes, in order.
+    pub fn specials(&self) -> impl Iterator<Item = u32> {
+        self.0.specials.keys().copied()
+    }
+
+    /// By id: whether a token goes on with the word of the one before it. Punctuation is a word of its own.
+    #[must_use]
+    pub fn continuations(&self) -> Vec<bool> {
+        special::continuations(&self.0.tokenizer, self.0.size)
     }
 
     /// The ids of a text.
@@ -160,10 +189,9 @@ impl Vocab {
             Encoder::Bpe(bpe) => bpe.encode(text, ids),
             Encoder::Chars(chars) => chars.encode(text, ids),
             Encoder::Library => {
-                // The separator's own text is cut in two, so that no model can find it whole.
+                // A special token's own text is cut in two, so that no model can find it whole.
                 let mut from = 0;
-                for (at, _) in text.match_indices(&self.0.word) {
-                    let cut = at + self.0.word.chars().next().map_or(0, char::len_utf8);
+                for cut in special::cuts(text, self.0.specials.values()) {
                     self.library(&text[from..cut], ids)?;
                     from = cut;
                 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rayon::prelude::*;
-use ssl_data::batch::{Batch, Grid, Rows, Window};
+use ssl_data::batch::{Grid, Rows, Window};
 use ssl_data::config::WindowConfig;
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::Manifest;
@@ -146,7 +146,8 @@ proptest! {
         for kind in every_kind(length) {
             let sampler = Sampler::new(&corpus, &kind, length, 5)?;
             let windows = windows(&sampler);
-            let Batch::Rows(rows) = Causal::new(length, SEPARATOR, Reach::from(&kind)).collate(&windows, &mut []);
+            let batch = Causal::new(length, SEPARATOR, Reach::from(&kind)).collate(&windows, &mut []);
+            let rows = batch.rows().expect("rows");
             let mut pairs = weighted(&rows, &windows, length);
             pairs.sort_unstable();
             prop_assert_eq!(&pairs, &expect, "{:?}", kind);

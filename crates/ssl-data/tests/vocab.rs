@@ -21,7 +21,7 @@ const TEXTS: [&str; 4] = [
 
 fn train(config: &Value) -> Vocab {
     let config: TokenizerConfig = serde_json::from_value(config.clone()).expect("a tokenizer");
-    Vocab::train(TEXTS.iter().map(ToString::to_string), &config).expect("a vocabulary")
+    Vocab::train(TEXTS.iter().map(ToString::to_string), &config, &[]).expect("a vocabulary")
 }
 
 static BPE: LazyLock<Vocab> = LazyLock::new(|| train(&json!({ "byte-bpe": { "vocab-tokens": 600 } })));

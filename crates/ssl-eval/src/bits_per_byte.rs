@@ -4,7 +4,7 @@
 //! compressors can be asked for theirs. Source: Gao et al. 2020, "The Pile", section 3.1.
 
 use ssl_data::batch::{Batch, Grid};
-use ssl_data::objective::Objective;
+use ssl_data::objective::{Meaning, Objective};
 use ssl_data::sampler::Sampler;
 use ssl_model::{Model, Pass};
 use tch::{Device, Tensor};
@@ -17,8 +17,8 @@ use crate::estimate::Estimate;
 pub struct Validation {
     /// Nats per token; the observations are windows.
     pub nats_per_token: Estimate,
-    /// Bits per byte of UTF-8 text.
-    pub bits_per_byte: Estimate,
+    /// Bits per byte of UTF-8 text; `None` where the loss says nothing about the text as a whole.
+    pub bits_per_byte: Option<Estimate>,
     /// Targets scored.
     pub tokens: u64,
     /// Whether every target of the split was scored. Otherwise bytes are counted by the split's mean bytes per token.
@@ -39,7 +39,10 @@ pub fn validate(
     max_tokens: Option<u64>,
     stop: &dyn Fn(f64) -> bool,
 ) -> Result<Validation> {
-    let windows = sampler.in_order_len();
+    let per_row = objective.windows_per_row() as u64;
+    let rows = sampler.streams().unwrap_or(rows) * per_row;
+    // A row of several windows is only made whole.
+    let windows = sampler.in_order_len() / per_row * per_row;
     let mut observations = Vec::new();
     let (mut at, mut tokens) = (0, 0.0);
     while at < windows && max_tokens.is_none_or(|max| tokens < max as f64) {
@@ -59,9 +62,10 @@ pub fn validate(
     let nats_per_token = Estimate::ratio(&observations);
     let corpus = sampler.corpus();
     let tokens_per_byte = corpus.targets() as f64 / corpus.bytes() as f64;
+    let bits = nats_per_token.times(tokens_per_byte / std::f64::consts::LN_2);
     Ok(Validation {
         nats_per_token,
-        bits_per_byte: nats_per_token.times(tokens_per_byte / std::f64::consts::LN_2),
+        bits_per_byte: (objective.meaning() != Meaning::Task).then_some(bits),
         tokens: tokens as u64,
         whole: at == windows,
     })

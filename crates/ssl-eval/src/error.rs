@@ -11,6 +11,8 @@ pub enum Error {
     Token { id: u32, vocab: usize },
     #[error("the model's output is not finite after {tokens} tokens")]
     NonFinite { tokens: u64 },
+    #[error("this model does not write text")]
+    NoDecoder,
     #[error("stopped")]
     Stopped,
     #[error(transparent)]

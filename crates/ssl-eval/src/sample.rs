@@ -52,18 +52,19 @@ pub fn generate(
     each: &mut dyn FnMut(u32) -> Want,
 ) -> Result<()> {
     let context = model.context();
+    let decoder = model.decoder().ok_or(Error::NoDecoder)?;
     let mut text = prompt.to_vec();
-    let mut cache = model.cache();
+    let mut cache = decoder.cache(None);
     let mut unread = text.len().saturating_sub(context);
     for index in 0..max_tokens {
         if cache.tokens as usize + (text.len() - unread) > context {
             unread = text.len() - (context / 2).max(1);
-            cache = model.cache();
+            cache = decoder.cache(None);
         }
         let ids: Vec<i64> = text[unread..].iter().map(|&id| i64::from(id)).collect();
         let logits = ssl_torch::guard(|| {
             let tokens = Tensor::from_slice(&ids).unsqueeze(0).to_device(device);
-            Vec::<f32>::try_from(tch::no_grad(|| model.next(&tokens, &mut cache)).view([-1]).to_device(Device::Cpu))
+            Vec::<f32>::try_from(tch::no_grad(|| decoder.next(&tokens, &mut cache)).view([-1]).to_device(Device::Cpu))
         })?;
         let logits = logits.unwrap_or_default();
         unread = text.len();

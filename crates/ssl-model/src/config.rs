@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
+use ssl_data::objective::Form;
 
 use crate::gpt::Gpt;
 pub use crate::gpt::{Activation, GptConfig};
@@ -26,6 +27,14 @@ impl ModelConfig {
         match self {
             Self::Gpt(config) => Box::new(Gpt::new(config, vocab, params)),
             Self::Llama(config) => Box::new(Llama::new(config, vocab, params)),
+        }
+    }
+
+    /// Whether it reads batches of a form.
+    #[must_use]
+    pub fn reads(&self, form: Form) -> bool {
+        match self {
+            Self::Gpt(_) | Self::Llama(_) => matches!(form, Form::Causal | Form::Both | Form::Prefix),
         }
     }
 

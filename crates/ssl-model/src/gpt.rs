@@ -15,12 +15,12 @@
 //! Axes: b rows, t positions, n = b t, d width, h heads, e features of a head, v vocabulary.
 
 use serde::{Deserialize, Serialize};
-use ssl_data::batch::{Batch, Rows};
+use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_loss};
-use crate::model::{Cache, Loss, Model, Pass};
+use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
 /// The shape of a GPT-2. Defaults are those of the smallest released model (Radford et al. 2019, table 2).
@@ -94,6 +94,8 @@ impl Activation {
         }
     }
 }
+
+const NAME: &str = "gpt";
 
 /// The model.
 #[derive(Debug)]
@@ -202,26 +204,20 @@ impl Block {
 
 impl Model for Gpt {
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
-        let Batch::Rows(rows) = batch;
-        token_loss(&self.read(rows, pass), &self.tokens_vd, rows)
+        let rows = rows(batch, NAME);
+        token_loss(&self.read(rows, pass), &self.tokens_vd, None, rows)
     }
 
-    fn logits(&self, rows: &Rows<Tensor>) -> Tensor {
-        self.read(rows, Pass::Eval).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.read(rows(batch, NAME), Pass::Eval).to_kind(Kind::Float)
     }
 
-    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let (_, s) = tokens_bs.size2().unwrap_or_default();
-        let positions = self.positions_td.narrow(0, cache.tokens, s);
-        // Several tokens at once are only read into an empty cache, where causal means causal.
-        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
-        cache.tokens += s;
-        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
+        token_logits(&self.read(rows(batch, NAME), Pass::Eval), &self.tokens_vd, None, rows(batch, NAME).never)
     }
 
-    fn cache(&self) -> Cache {
-        Cache::new(self.blocks.len())
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
     }
 
     fn flops(&self, length: u64) -> u64 {
@@ -232,6 +228,22 @@ impl Model for Gpt {
 
     fn context(&self) -> usize {
         self.config.context_tokens as usize
+    }
+}
+
+impl Decode for Gpt {
+    fn cache(&self, _source: Option<&Source<Tensor>>) -> Cache {
+        Cache::new(self.blocks.len())
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        let (_, s) = tokens_bs.size2().unwrap_or_default();
+        let positions = self.positions_td.narrow(0, cache.tokens, s);
+        // Several tokens at once are only read into an empty cache, where causal means causal.
+        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
+        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
+        cache.tokens += s;
+        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
     }
 }
 

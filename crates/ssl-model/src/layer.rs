@@ -10,4 +10,4 @@ pub use attention::{Attention, Mask};
 pub use linear::{Conv1d, Linear, embedding};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
-pub use token_loss::token_loss;
+pub use token_loss::{token_logits, token_loss};

@@ -9,7 +9,8 @@
 //! let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(0));
 //! let model = config.build(65, &mut params);
 //! let tokens = tch::Tensor::from_slice(&[1_i64, 2, 3]).unsqueeze(0);
-//! let logits = tch::no_grad(|| model.next(&tokens, &mut model.cache()));
+//! let decoder = model.decoder().expect("a GPT writes");
+//! let logits = tch::no_grad(|| decoder.next(&tokens, &mut decoder.cache(None)));
 //! assert_eq!(logits.size(), [1, 65]);
 //! ```
 
@@ -24,4 +25,4 @@ pub mod params;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use model::{Cache, Loss, Model, Pass};
+pub use model::{Cache, Decode, Loss, Model, Pass};

@@ -13,12 +13,12 @@
 //! Axes: b rows, t positions, d width, g heads of keys and values, v vocabulary.
 
 use serde::{Deserialize, Serialize};
-use ssl_data::batch::{Batch, Rows};
+use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_loss};
-use crate::model::{Cache, Loss, Model, Pass};
+use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
 /// The shape of a Llama. The base of the angles is Su et al.'s (2021, section 3.2.2), the rest must be said.
@@ -58,6 +58,8 @@ const fn default_base() -> f64 {
 const fn default_eps() -> f64 {
     1e-5
 }
+
+const NAME: &str = "llama";
 
 /// The model.
 #[derive(Debug)]
@@ -163,25 +165,20 @@ impl Block {
 
 impl Model for Llama {
     fn loss(&self, batch: &Batch<Tensor>, _pass: Pass) -> Loss {
-        let Batch::Rows(rows) = batch;
-        token_loss(&self.read(rows), &self.head_vd, rows)
+        let rows = rows(batch, NAME);
+        token_loss(&self.read(rows), &self.head_vd, None, rows)
     }
 
-    fn logits(&self, rows: &Rows<Tensor>) -> Tensor {
-        self.read(rows).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.read(rows(batch, NAME)).to_kind(Kind::Float)
     }
 
-    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let (_, s) = tokens_bs.size2().unwrap_or_default();
-        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Some(cache));
-        cache.tokens += s;
-        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
+        token_logits(&self.read(rows(batch, NAME)), &self.head_vd, None, rows(batch, NAME).never)
     }
 
-    fn cache(&self) -> Cache {
-        Cache::new(self.blocks.len())
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
     }
 
     fn flops(&self, length: u64) -> u64 {
@@ -194,5 +191,20 @@ impl Model for Llama {
 
     fn context(&self) -> usize {
         self.config.context_tokens as usize
+    }
+}
+
+impl Decode for Llama {
+    fn cache(&self, _source: Option<&Source<Tensor>>) -> Cache {
+        Cache::new(self.blocks.len())
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        let (_, s) = tokens_bs.size2().unwrap_or_default();
+        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
+        let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
+        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Some(cache));
+        cache.tokens += s;
+        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
     }
 }

@@ -1,6 +1,6 @@
 //! What every model does: a loss on a batch, logits, and one token after another from a cache.
 
-use ssl_data::batch::{Batch, Rows};
+use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
 /// Whether chance (dropout) acts in a forward pass.
@@ -21,10 +21,12 @@ pub struct Loss {
     pub nats: Tensor,
     /// What each target counts: `[b, t]`, f32.
     pub weights: Tensor,
+    /// What each row divides the loss by: `[b]`, f32.
+    pub counts: Tensor,
 }
 
 impl Loss {
-    /// Weighted nats and weight of each row, in f64.
+    /// Weighted nats and count of each row, in f64.
     ///
     /// # Shapes
     /// Both as long as the batch has rows.
@@ -32,17 +34,21 @@ impl Loss {
     pub fn rows(&self) -> Vec<(f64, f64)> {
         let weights = self.weights.to_kind(Kind::Double);
         let nats = (self.nats.to_kind(Kind::Double) * &weights).sum_dim_intlist(1, false, Kind::Double);
-        let weights = weights.sum_dim_intlist(1, false, Kind::Double);
+        let counts = self.counts.to_kind(Kind::Double);
         let read = |tensor: &Tensor| -> Vec<f64> { tensor.try_into().unwrap_or_default() };
-        read(&nats).into_iter().zip(read(&weights)).collect()
+        read(&nats).into_iter().zip(read(&counts)).collect()
     }
 }
 
-/// Keys and values of the tokens read so far, a layer each.
+/// What a decoder has read so far, a layer each.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// Per layer: keys and values, `[b, heads, tokens, head width]`.
+    /// Per layer: keys and values `[b, heads, tokens, head width]`, or a recurrent layer's two states.
     pub layers: Vec<Option<(Tensor, Tensor)>>,
+    /// Per layer of a decoder with a source: the source's keys and values.
+    pub source: Vec<(Tensor, Tensor)>,
+    /// Which positions of the source are no padding, `[b, 1, 1, s]`.
+    pub present: Option<Tensor>,
     /// Tokens read.
     pub tokens: i64,
 }
@@ -51,7 +57,15 @@ impl Cache {
     /// An empty cache of a model with `layers` layers.
     #[must_use]
     pub fn new(layers: usize) -> Self {
-        Self { layers: (0..layers).map(|_| None).collect(), tokens: 0 }
+        Self { layers: (0..layers).map(|_| None).collect(), ..Self::default() }
+    }
+
+    /// Keeps the rows that `index` names, in its order: what a beam search goes on with.
+    pub fn select(&mut self, index: &Tensor) {
+        let pick = |pair: &mut (Tensor, Tensor)| *pair = (pair.0.index_select(0, index), pair.1.index_select(0, index));
+        self.layers.iter_mut().flatten().for_each(pick);
+        self.source.iter_mut().for_each(pick);
+        self.present = self.present.take().map(|present| present.index_select(0, index));
     }
 
     /// Adds a layer's new keys and values and returns all of them so far.
@@ -65,19 +79,29 @@ impl Cache {
     }
 }
 
-/// A language model. Operations panic on faults, as `tch` does; callers stand behind [`ssl_torch::guard`].
+/// A model. Operations panic on faults, as `tch` does; callers stand behind [`ssl_torch::guard`].
 pub trait Model: Send {
-    /// The loss on a batch.
+    /// The loss on a batch, of a form that [`crate::config::ModelConfig::reads`].
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss;
 
-    /// Logits of every position in fp32, `[b, t, v]`.
-    fn logits(&self, rows: &Rows<Tensor>) -> Tensor;
+    /// The last hidden state of every position in fp32, `[b, t, d]`: of the encoder where there are two stacks.
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor;
 
-    /// Reads `tokens_bs` after what the cache holds; returns the logits of the last position in fp32, `[b, v]`.
-    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor;
+    /// Logits of every position that is predicted, in fp32, `[b, t, v]`.
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor;
 
-    /// An empty cache for [`Model::next`].
-    fn cache(&self) -> Cache;
+    /// The part that writes one token after another, where there is one.
+    fn decoder(&self) -> Option<&dyn Decode> {
+        None
+    }
+
+    /// The state carried from batch to batch of training: tensors that a resumed run must have again.
+    fn carried(&self) -> Vec<Tensor> {
+        Vec::new()
+    }
+
+    /// Takes back what [`Model::carried`] gave.
+    fn carry(&self, _state: Vec<Tensor>) {}
 
     /// Floating-point operations of training on one token in windows of `length`: 6 a weight of each matrix product
     /// (the embedding look-up left out, the output head counted) and `12 layers width length` for attention.
@@ -85,4 +109,21 @@ pub trait Model: Send {
 
     /// The most tokens it reads at once.
     fn context(&self) -> usize;
+}
+
+/// Writes one token after another.
+pub trait Decode {
+    /// What has been read before the first token: nothing, or the source of a model with an encoder.
+    fn cache(&self, source: Option<&Source<Tensor>>) -> Cache;
+
+    /// Reads `tokens_bs` after what the cache holds; returns the logits of the last position in fp32, `[b, v]`.
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor;
+}
+
+/// The rows of a batch whose form the caller has checked.
+pub(crate) fn rows<'a>(batch: &'a Batch<Tensor>, model: &str) -> &'a Rows<Tensor> {
+    match batch {
+        Batch::Rows(rows) => rows,
+        Batch::Pair(..) | Batch::Texts(_) => panic!("{model} reads rows"),
+    }
 }

@@ -1,6 +1,6 @@
 //! Every model learns: each weight gets a gradient, one batch can be learned by heart, bf16 stays near fp32.
 
-use ssl_data::batch::{Attend, Batch, Rows};
+use ssl_data::batch::{Batch, Rows};
 use ssl_model::config::{GptConfig, LlamaConfig, ModelConfig};
 use ssl_model::init::Scheme;
 use ssl_model::params::{Params, Precision};
@@ -31,14 +31,9 @@ fn batch() -> Batch<Tensor> {
         .collect();
     let ids = Tensor::from_slice(&ids).view([4, 17]);
     let positions = Tensor::arange(16, (Kind::Int64, Device::Cpu)).expand([4, 16], false).contiguous();
-    Batch::Rows(Rows {
-        inputs: ids.narrow(1, 0, 16).contiguous(),
-        targets: ids.narrow(1, 1, 16).contiguous(),
-        weights: Tensor::ones([4, 16], (Kind::Float, Device::Cpu)),
-        positions,
-        documents: None,
-        attend: Attend::Causal,
-    })
+    let (inputs, targets) = (ids.narrow(1, 0, 16).contiguous(), ids.narrow(1, 1, 16).contiguous());
+    let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
+    Batch::Rows(Rows::new(inputs, targets, ones(&[4, 16]), ones(&[4]) * 16.0, positions))
 }
 
 fn built(config: &ModelConfig, precision: Precision) -> (Box<dyn Model>, Params) {

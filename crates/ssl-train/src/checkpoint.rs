@@ -63,7 +63,9 @@ impl Checkpoint {
             clear(&partial)?;
             fs::create_dir(&partial).map_err(|source| io_error("create", &partial, source))?;
             weights::save(&partial.join(weights::WEIGHTS), &state.params, &[])?;
-            weights::write(&partial.join(OPTIM), &state.optimizer.state(&state.params))?;
+            let mut moments = state.optimizer.state(&state.params);
+            moments.extend(state.carry.iter().enumerate().map(|(i, carried)| (carry(i), carried.shallow_clone())));
+            weights::write(&partial.join(OPTIM), &moments)?;
             let stored = Stored { version: VERSION, progress: state.progress, config_hash: config_hash.into() };
             let json = serde_json::to_vec_pretty(&stored).map_err(|fault| bad(&dir, fault.to_string()))?;
             write(&partial.join(STATE), &json)?;
@@ -162,9 +164,15 @@ impl Checkpoint {
         optimizer
             .restore(params, &tensors)
             .map_err(|name| bad(&self.dir, format!("{OPTIM} has no {name} of the model's shape")))?;
+        state.carry = (0..).map_while(|i| tensors.remove(&carry(i))).collect();
         state.progress = self.progress()?;
         Ok(())
     }
+}
+
+/// The name of a carried tensor.
+fn carry(i: usize) -> String {
+    format!("carry.{i}")
 }
 
 /// Removes all but the newest `keep` checkpoints and the one of step `best`; never the newest.

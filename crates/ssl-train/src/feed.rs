@@ -13,8 +13,10 @@ use crate::error::Result;
 /// One forward pass worth of data.
 #[derive(Debug)]
 pub struct Micro {
-    /// The first sample in it; row i is sample `first + i`.
+    /// The first sample in it; row i begins with sample `first + i * samples / rows`.
     pub first: u64,
+    /// Samples in it.
+    pub samples: u64,
     /// The batch, in host memory.
     pub batch: Batch<Grid>,
 }
@@ -26,25 +28,26 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Micro-batches of `rows` windows, the first of which begins with sample `from`.
+    /// Micro-batches of `rows` rows, the first of which begins with sample `from`.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(sampler: Sampler, objective: Box<dyn Objective>, rows: u64, from: u64) -> Result<Self> {
+        let samples = rows * objective.windows_per_row() as u64;
         Self::spawn(move |sender| {
             let mut first = from;
             loop {
-                let windows = (first..first + rows).map(|sample| sampler.window(sample)).collect::<ssl_data::Result<Vec<_>>>();
+                let windows = (first..first + samples).map(|sample| sampler.window(sample)).collect::<ssl_data::Result<Vec<_>>>();
                 let made = windows.map(|windows| {
-                    let mut rngs: Vec<_> = (first..first + rows).map(|sample| sampler.rng(sample)).collect();
-                    Micro { first, batch: objective.collate(&windows, &mut rngs) }
+                    let mut rngs: Vec<_> = (first..first + samples).map(|sample| sampler.rng(sample)).collect();
+                    Micro { first, samples, batch: objective.collate(&windows, &mut rngs) }
                 });
                 let failed = made.is_err();
                 // A closed channel means that training ended.
                 if sender.send(made).is_err() || failed {
                     return;
                 }
-                first += rows;
+                first += samples;
             }
         })
     }
@@ -54,7 +57,7 @@ impl Feed {
     /// # Errors
     /// When the system gives no thread.
     pub fn repeat(batch: Batch<Grid>) -> Result<Self> {
-        Self::spawn(move |sender| while sender.send(Ok(Micro { first: 0, batch: batch.clone() })).is_ok() {})
+        Self::spawn(move |sender| while sender.send(Ok(Micro { first: 0, samples: 0, batch: batch.clone() })).is_ok() {})
     }
 
     fn spawn(work: impl FnOnce(SyncSender<ssl_data::Result<Micro>>) + Send + 'static) -> Result<Self> {
@@ -93,14 +96,4 @@ pub fn upload(batch: Batch<Grid>, device: Device) -> std::result::Result<Batch<T
             host.to_device(device)
         })
     })
-}
-
-/// The total weight of a batch's targets, known before anything is computed.
-#[must_use]
-pub fn weight(batch: &Batch<Grid>) -> f64 {
-    let Batch::Rows(rows) = batch;
-    match &rows.weights {
-        Grid::Reals { data, .. } => data.iter().map(|&weight| f64::from(weight)).sum(),
-        Grid::Ids { data, .. } => data.iter().sum::<i64>() as f64,
-    }
 }

@@ -16,7 +16,7 @@
 //! let shape = GptConfig { layers: 1, heads: 2, width: 16, context_tokens: 8, dropout: 0.0, ..GptConfig::default() };
 //! let model = ModelConfig::Gpt(shape).build(11, &mut params);
 //!
-//! let window = Window { tokens: vec![1, 2, 3, 4, 5, 6, 7, 8, 9], document: vec![0; 9], fresh: 0 };
+//! let window = Window { tokens: vec![1, 2, 3, 4, 5, 6, 7, 8, 9], document: vec![0; 9], fresh: 0, continues: false };
 //! let batch = Causal::new(8, 0, Reach::from(&Default::default())).collate(&[window], &mut []);
 //! let optim: OptimConfig = serde_json::from_str(r#"{ "adamw": { "lr": 0.01 } }"#)?;
 //! let config: TrainConfig = serde_json::from_str(r#"{ "steps": 50, "batch-rows": 1 }"#)?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_model::params::Params;
+use tch::Tensor;
 
 use crate::config::OptimConfig;
 use crate::optim::{self, Optimizer};
@@ -15,6 +16,8 @@ pub struct TrainState {
     pub params: Params,
     /// The optimizer, with its moments.
     pub optimizer: Box<dyn Optimizer>,
+    /// What the model carries from batch to batch, as [`ssl_model::Model::carried`] gives it.
+    pub carry: Vec<Tensor>,
 }
 
 /// The counts of a run.
@@ -46,6 +49,6 @@ impl TrainState {
     #[must_use]
     pub fn new(params: Params, optim: &OptimConfig) -> Self {
         let optimizer = optim::build(optim, &params);
-        Self { progress: Progress::default(), params, optimizer }
+        Self { progress: Progress::default(), params, optimizer, carry: Vec::new() }
     }
 }

@@ -141,6 +141,7 @@ impl Trainer<'_> {
     pub fn fit(&mut self, hook: &mut dyn Hook) -> Result<Stopped> {
         let start = Instant::now();
         let before = self.state.progress;
+        self.model.carry(self.state.carry.iter().map(Tensor::shallow_clone).collect());
         let mut saved = (before.step > 0).then_some(before.step);
         // A run whose patience is at its end is done, however often it is started again.
         let done = before.best.exhausted(self.config.patience_evals);
@@ -214,9 +215,9 @@ impl Trainer<'_> {
         let first = self.state.progress.sample;
         for pass in 0..passes {
             let micro = self.feed.take()?;
-            weight += feed::weight(&micro.batch);
+            weight += micro.batch.count();
             let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
-            nats += self.forward_backward(&batch, micro.first, pass)?;
+            nats += self.forward_backward(&batch, micro.first, micro.samples, pass)?;
             if passes > 1 {
                 if sums.is_empty() {
                     sums = gradients(&self.state.params)?.iter().map(|grad| grad.to_kind(Kind::Float).copy()).collect();
@@ -225,7 +226,7 @@ impl Trainer<'_> {
                 }
                 optimizer::drop_grads(&leaves)?;
             }
-            self.state.progress.sample += batch_rows(&batch);
+            self.state.progress.sample += micro.samples;
         }
         let grads = if sums.is_empty() { gradients(&self.state.params)? } else { sums };
         // Gradients are those of the summed nats; one factor makes them those of the mean, clipped.
@@ -237,8 +238,9 @@ impl Trainer<'_> {
         }
         let planned = self.state.progress.planned_steps;
         let lr = self.peak_lr * Schedule::new(self.schedule, planned.unwrap_or(u64::MAX)).share(step);
-        let TrainState { params, optimizer, progress } = &mut *self.state;
+        let TrainState { params, optimizer, progress, carry } = &mut *self.state;
         optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm))?;
+        *carry = self.model.carried();
         progress.step += 1;
         progress.tokens += weight as u64;
         let loss = nats * mean;
@@ -255,7 +257,7 @@ impl Trainer<'_> {
     }
 
     /// Weighted nats of one micro-batch; its gradients are on the leaves.
-    fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, pass: u64) -> Result<f64> {
+    fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
         let Progress { step, .. } = self.state.progress;
         let draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
         let loss = guard(|| {
@@ -271,8 +273,10 @@ impl Trainer<'_> {
         if nats.is_finite() {
             return Ok(nats);
         }
-        let row = loss.rows().iter().position(|(nats, _)| !nats.is_finite()).unwrap_or(0);
-        Err(Error::NonFinite { step: step + 1, what: "loss", value: nats, sample: first + row as u64 })
+        let rows = loss.rows();
+        let row = rows.iter().position(|(nats, _)| !nats.is_finite()).unwrap_or(0) as u64;
+        let sample = first + row * (samples / rows.len().max(1) as u64);
+        Err(Error::NonFinite { step: step + 1, what: "loss", value: nats, sample })
     }
 
     /// Fixes the number of steps: as configured, or fewer where the speed of the first ones says that minutes end sooner.
@@ -315,9 +319,4 @@ fn gradients(params: &Params) -> Result<Vec<Tensor>> {
         if grad.defined() { Ok(grad.contiguous()) } else { Err(Error::NoGradient { name: param.name.clone() }) }
     };
     params.list().iter().map(grad).collect()
-}
-
-fn batch_rows(batch: &Batch<Tensor>) -> u64 {
-    let Batch::Rows(rows) = batch;
-    rows.inputs.size().first().copied().unwrap_or(0) as u64
 }

@@ -6,14 +6,16 @@ use anyhow::Result;
 use serde_json::json;
 use ssl_data::batch::Window;
 use ssl_data::config::TokenizerConfig;
+use ssl_data::objective::ObjectiveConfig;
 use ssl_data::rng::Rng;
+use ssl_data::vocab::Vocab;
 use ssl_model::params::{Params, Precision};
 use ssl_train::feed::Feed;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
 
 use crate::args::{BenchArgs, Dtype};
-use crate::assemble::{Session, objective};
+use crate::assemble::Session;
 use crate::outcome::Outcome;
 use crate::run::RunConfig;
 
@@ -39,8 +41,11 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     let length = config.model.context_tokens() as usize;
     let mut params = Params::new(runtime.device(), train.precision, Some(train.seed));
     let model = ssl_torch::guard(|| config.model.build(vocab, &mut params))?;
-    let windows: Vec<Window> = (0..u64::from(train.batch_rows)).map(|row| made_up(row, length, vocab)).collect();
-    let batch = objective(&config.objective, &config.data.windows, length, 0).collate(&windows, &mut []);
+    let objective = config.objective.build(&config.data.windows, length, &letters(vocab, &config.objective)?)?;
+    let samples = u64::from(train.batch_rows) * objective.windows_per_row() as u64;
+    let windows: Vec<Window> = (0..samples).map(|sample| made_up(sample, objective.window(), vocab)).collect();
+    let mut rngs: Vec<Rng> = (0..samples).map(|sample| Rng::at(0, 1, sample)).collect();
+    let batch = objective.collate(&windows, &mut rngs);
     let mut state = TrainState::new(params, &config.optim);
     let mut trainer = Trainer {
         model: model.as_ref(),
@@ -63,7 +68,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         }
         best = best.min(start.elapsed().as_secs_f64() / args.steps as f64);
     }
-    let tokens = (windows.len() * length * train.accumulate as usize) as f64;
+    let tokens = (train.batch_rows as usize * length * train.accumulate as usize) as f64;
     let speed = tokens / best;
     let rate = speed * model.flops(length as u64) as f64 / 1e9;
     let peak = ssl_torch::memory::peak_mib();
@@ -79,7 +84,16 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     Ok(Outcome { json, human, code: 0 })
 }
 
+/// A vocabulary of so many ids, one a letter.
+fn letters(vocab: u32, objective: &ObjectiveConfig) -> Result<Vocab> {
+    let specials = objective.special_tokens();
+    // The separator and the unknown have ids of their own.
+    let letters = ('\u{4e00}'..).take((vocab as usize).saturating_sub(specials.len() + 2)).collect();
+    Ok(Vocab::train(std::iter::once(letters), &TokenizerConfig::Char {}, &specials)?)
+}
+
 fn made_up(row: u64, length: usize, vocab: u32) -> Window {
     let mut rng = Rng::at(0, 0, row);
-    Window { tokens: (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect(), document: vec![0; length + 1], fresh: 0 }
+    let tokens = (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect();
+    Window { tokens, document: vec![0; length + 1], fresh: 0, continues: false }
 }

@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use ssl_data::config::{CleanConfig, DataConfig, Format, Limits, TokenizerConfig, Unit, WindowConfig};
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
+use ssl_data::objective::ObjectiveConfig;
 use ssl_data::prepare::prepare;
 use ssl_eval::Estimate;
 use ssl_eval::bits_per_byte::validate;
 
 use crate::args::EvalArgs;
-use crate::assemble::{CORPUS, Opened, Session, objective, open, windows};
+use crate::assemble::{CORPUS, Opened, Session, open, windows};
 use crate::outcome::{Outcome, Refusal};
-use crate::run::ObjectiveConfig;
 use crate::signal;
 
 /// What can be scored today.
@@ -39,8 +39,9 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     };
     let config = opened.run.as_ref().map_or_else(WindowConfig::default, |run| run.data.windows.clone());
     let length = opened.model.context();
-    let sampler = windows(&corpus, &config, length)?;
-    let judge = objective(&ObjectiveConfig::Causal {}, &config, length, corpus.separator());
+    let objective = opened.run.as_ref().map_or(ObjectiveConfig::Causal {}, |run| run.objective.clone());
+    let judge = objective.build(&config, length, opened.vocab()?)?;
+    let sampler = windows(&corpus, &config, judge.window())?;
     // About 4096 tokens at once keep a CPU busy.
     let rows = (4096 / length as u64).max(1);
     session.progress.finish();
@@ -60,7 +61,10 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
                 let perplexity = loss.value.exp();
                 vec![("perplexity", Estimate { value: perplexity, stderr: perplexity * loss.stderr, n: loss.n })]
             }
-            _ => vec![("bits_per_byte", found.bits_per_byte), ("nats_per_token", found.nats_per_token)],
+            _ => {
+                let bits = found.bits_per_byte.map(|bits| ("bits_per_byte", bits));
+                bits.into_iter().chain([("nats_per_token", found.nats_per_token)]).collect()
+            }
         };
         for (metric, Estimate { value, stderr, n }) in scores {
             results
@@ -98,6 +102,7 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         limits: Limits::default(),
         clean: CleanConfig { dedup: false, ..CleanConfig::default() },
         tokenizer: TokenizerConfig::File { path: opened.dir.join(TOKENIZER) },
+        special_tokens: Vec::new(),
         windows: WindowConfig::default(),
     };
     prepare(&config, scratch, &*session.progress)?;

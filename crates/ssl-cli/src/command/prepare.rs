@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session, args: &RunArgs) -> Result<Outcome> {
     signal::listen("what is finished is kept")?;
     let dir = run_dir(args.out.as_ref(), &args.run).join(CORPUS);
     std::fs::create_dir_all(&dir).map_err(|source| ssl_train::Error::Io { action: "create", path: dir.clone(), source })?;
-    let manifest = prepare(&loaded.value.data, &dir, &*session.progress)?;
+    let manifest = prepare(&loaded.value.data(), &dir, &*session.progress)?;
     session.progress.finish();
     let json = json!({ "corpus": dir, "manifest": manifest });
     Ok(Outcome { json, human: describe(&manifest), code: 0 })

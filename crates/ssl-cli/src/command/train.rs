@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 use ssl_data::corpus::{Corpus, SplitName};
-use ssl_data::manifest::VALIDATION_TEXT;
+use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
 use ssl_data::prepare::prepare;
 use ssl_data::sampler::Sampler;
+use ssl_data::vocab::Vocab;
 use ssl_eval::bits_per_byte::{Validation, validate};
 use ssl_model::Model;
 use ssl_model::weights::{self, WEIGHTS};
@@ -24,7 +25,7 @@ use ssl_train::trainer::{Stopped, Trainer};
 use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, objective, windows};
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, windows};
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -41,7 +42,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let start = Start::open(session, &dir, &loaded, args)?;
 
     std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
-    let manifest = prepare(&config.data, &dir.join(CORPUS), &*session.progress)?;
+    let manifest = prepare(&config.data(), &dir.join(CORPUS), &*session.progress)?;
     session.progress.finish();
     let runtime = session.runtime()?;
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
@@ -52,16 +53,17 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let mut state = TrainState::new(params, &config.optim);
     let resumed_from = start.restore(session, &corpus, &mut state)?;
 
-    let sampler = Sampler::new(&corpus, &config.data.windows, length, config.data.seed)?;
-    let make = || objective(&config.objective, &config.data.windows, length, corpus.separator());
+    let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
+    let make = || config.objective.build(&config.data.windows, length, &vocab);
+    let judge = make()?;
+    let sampler = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
     // Without a single document to measure on, the run trains all the same and says so.
-    let measured = if held_out.documents() > 0 { Some(windows(&held_out, &config.data.windows, length)?) } else { None };
+    let measured = if held_out.documents() > 0 { Some(windows(&held_out, &config.data.windows, judge.window())?) } else { None };
     if measured.is_none() {
         session.progress.say("warning: no document was held out, so nothing will be measured");
     }
     let rows = u64::from(config.train.batch_rows);
-    let feed = Feed::start(sampler, make(), rows, state.progress.sample)?;
-    let judge = make();
+    let feed = Feed::start(sampler, make()?, rows, state.progress.sample)?;
     let mut listener =
         Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
     let mut trainer = Trainer {
@@ -142,8 +144,8 @@ fn score(dir: &Path, validation: Option<&Validation>) -> Result<Score> {
     let read = || format!("cannot compress {}", text.display());
     Ok(Score {
         loss: Some(found.nats_per_token.value),
-        bits_per_byte: Some(found.bits_per_byte.value),
-        stderr: Some(found.bits_per_byte.stderr).filter(|stderr| stderr.is_finite()),
+        bits_per_byte: found.bits_per_byte.map(|bits| bits.value),
+        stderr: found.bits_per_byte.map(|bits| bits.stderr).filter(|stderr| stderr.is_finite()),
         gzip: compress::gzip9_bits_per_byte(&text).with_context(read)?,
         xz: compress::xz9_bits_per_byte(&text).with_context(read)?,
     })

@@ -5,9 +5,9 @@
 //! Source: Bengio et al. 2003, "A neural probabilistic language model"; Radford et al. 2018, "Improving language
 //! understanding by generative pre-training". Isolated documents: Dubey et al. 2024, "The Llama 3 herd of models", 3.2.
 
-use crate::batch::{Attend, Batch, Grid, Rows, Window};
+use crate::batch::{Batch, Grid, Rows, Window};
 use crate::config::WindowConfig;
-use crate::objective::Objective;
+use crate::objective::{Meaning, Objective};
 use crate::rng::Rng;
 
 /// How far attention reaches within a window.
@@ -46,6 +46,14 @@ impl Causal {
 }
 
 impl Objective for Causal {
+    fn window(&self) -> usize {
+        self.length
+    }
+
+    fn meaning(&self) -> Meaning {
+        Meaning::Likelihood
+    }
+
     /// # Shapes
     /// Every array is `[windows, length]`, whatever the windows hold: one shape for the whole run.
     ///
@@ -58,6 +66,7 @@ impl Objective for Causal {
         let mut weights = Vec::with_capacity(size);
         let mut positions = Vec::with_capacity(size);
         let mut documents = Vec::with_capacity(if self.reach == Reach::Document { size } else { 0 });
+        let mut counts = Vec::with_capacity(windows.len());
         for (row, window) in windows.iter().enumerate() {
             let n = window.tokens.len().saturating_sub(1);
             assert!(n <= self.length, "a window of {n} targets in rows of {}", self.length);
@@ -69,20 +78,18 @@ impl Objective for Causal {
             weights.resize(end - self.length + window.fresh.min(n), 0.0);
             weights.resize(end - self.length + n, 1.0);
             weights.resize(end, 0.0);
+            counts.push(n.saturating_sub(window.fresh) as f32);
             match self.reach {
                 Reach::Window => positions.extend(0..self.length as i64),
                 Reach::Document => place(&window.document[..n], self.length, &mut positions, &mut documents),
             }
         }
-        let shape = vec![windows.len() as i64, self.length as i64];
-        let ids = |data| Grid::Ids { data, shape: shape.clone() };
+        let ids = |data| Grid::ids(data, self.length);
+        let weights = Grid::reals(weights, self.length);
         Batch::Rows(Rows {
-            inputs: ids(inputs),
-            targets: ids(targets),
-            weights: Grid::Reals { data: weights, shape: shape.clone() },
-            positions: ids(positions),
             documents: (self.reach == Reach::Document).then(|| ids(documents)),
-            attend: Attend::Causal,
+            continues: windows.iter().all(|window| window.continues),
+            ..Rows::new(ids(inputs), ids(targets), weights, Grid::column(counts), ids(positions))
         })
     }
 }
@@ -104,9 +111,10 @@ fn place(ordinals: &[u32], length: usize, positions: &mut Vec<i64>, documents: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Attend;
 
     fn collate(reach: Reach, windows: &[Window]) -> Rows<Grid> {
-        let Batch::Rows(rows) = Causal::new(4, 9, reach).collate(windows, &mut []);
+        let Batch::Rows(rows) = Causal::new(4, 9, reach).collate(windows, &mut []) else { unreachable!("it makes rows") };
         rows
     }
 
@@ -116,19 +124,20 @@ mod tests {
 
     #[test]
     fn targets_are_the_inputs_one_later_and_padding_has_no_weight() {
-        let full = Window { tokens: vec![1, 2, 3, 4, 5], document: vec![0; 5], fresh: 0 };
-        let short = Window { tokens: vec![6, 7, 8], document: vec![0; 3], fresh: 1 };
+        let full = Window { tokens: vec![1, 2, 3, 4, 5], document: vec![0; 5], fresh: 0, continues: false };
+        let short = Window { tokens: vec![6, 7, 8], document: vec![0; 3], fresh: 1, continues: false };
         let rows = collate(Reach::Window, &[full, short]);
         assert_eq!(rows.inputs, ids(&[1, 2, 3, 4, 6, 7, 9, 9]));
         assert_eq!(rows.targets, ids(&[2, 3, 4, 5, 7, 8, 9, 9]));
         assert_eq!(rows.weights, Grid::Reals { data: vec![1., 1., 1., 1., 0., 1., 0., 0.], shape: vec![2, 4] });
+        assert_eq!(rows.counts, Grid::column(vec![4., 1.]));
         assert_eq!(rows.positions, ids(&[0, 1, 2, 3, 0, 1, 2, 3]));
         assert_eq!((rows.documents, rows.attend), (None, Attend::Causal));
     }
 
     #[test]
     fn isolated_positions_restart_at_documents_and_at_padding() {
-        let window = Window { tokens: vec![1, 9, 2, 9], document: vec![0, 1, 1, 2], fresh: 0 };
+        let window = Window { tokens: vec![1, 9, 2, 9], document: vec![0, 1, 1, 2], fresh: 0, continues: false };
         let rows = collate(Reach::Document, &[window]);
         assert_eq!(rows.positions, ids(&[0, 0, 1, 0]));
         assert_eq!(rows.documents, Some(ids(&[0, 1, 1, 2])));

@@ -25,13 +25,13 @@ pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &P
         }
         // A character that is not met here has no id of its own.
         TokenizerConfig::Char {} => u64::MAX,
-        TokenizerConfig::File { path } => {
-            Vocab::load(path)?.save(into)?;
+        TokenizerConfig::File { .. } => {
+            Vocab::train(std::iter::empty(), &config.tokenizer, &config.special_tokens)?.save(into)?;
             return Ok(Stage { name: stage::TOKENIZER.into(), seconds: begin.elapsed().as_secs_f64(), ..Stage::default() });
         }
     };
     let mut sample = Sample::open(spool, cleaned.spool_bytes, cleaned.division, cleaned.train_bytes, sample_bytes, watch)?;
-    let vocab = Vocab::train(&mut sample, &config.tokenizer);
+    let vocab = Vocab::train(&mut sample, &config.tokenizer, &config.special_tokens);
     // The sample of a run that was stopped, or of a spool that could not be read, is not the whole sample.
     if let Some(fault) = sample.fault {
         return Err(fault);

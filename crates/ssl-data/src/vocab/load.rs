@@ -47,9 +47,9 @@ pub(super) fn load(path: &Path) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// The id that ends a document, and its text.
-pub(super) fn separator(tokenizer: &Tokenizer) -> Option<(u32, String)> {
-    SEPARATORS.iter().find_map(|word| tokenizer.token_to_id(word).map(|id| (id, (*word).to_owned())))
+/// The id that ends a document.
+pub(super) fn separator(tokenizer: &Tokenizer) -> Option<u32> {
+    SEPARATORS.iter().find_map(|word| tokenizer.token_to_id(word))
 }
 
 /// One more than the largest id.

@@ -29,13 +29,19 @@ use crate::error::{Error, Result};
 const UNKNOWN: &str = "[UNK]";
 
 /// Trains the tokenizer of a configuration that is not a file.
-pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig) -> Result<Tokenizer> {
+pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig, specials: &[String]) -> Result<Tokenizer> {
     let fault = |reason: String| Error::TrainTokenizer { reason };
     let mut texts = texts.filter(|text| !text.is_empty()).peekable();
     if texts.peek().is_none() {
         return Err(fault("there is no text".into()));
     }
     let special = |word: &str| AddedToken::from(word, true);
+    // The separator is id 0, the others follow, and then what stands for the unknown.
+    let first = |unknown: Option<&str>| -> Vec<String> {
+        let names = std::iter::once(SEPARATOR).chain(specials.iter().map(String::as_str)).chain(unknown);
+        names.map(String::from).collect()
+    };
+    let all = |unknown: Option<&str>| -> Vec<AddedToken> { first(unknown).iter().map(|word| special(word)).collect() };
     let build = || -> tokenizers::Result<Tokenizer> {
         let tokenizer = match config {
             TokenizerConfig::ByteBpe(vocab) => {
@@ -45,7 +51,7 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 let trainer = BpeTrainer::builder()
                     .vocab_size(vocab.vocab_tokens as usize)
                     .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-                    .special_tokens(vec![special(SEPARATOR)])
+                    .special_tokens(all(None))
                     .show_progress(false)
                     .build();
                 fit(tokenizer, trainer, texts)?
@@ -58,7 +64,7 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 tokenizer.with_decoder(Some(WordPieceDecoder::default()));
                 let texts: Vec<String> = texts.collect();
                 // Continuations get their ids beforehand: the library hands them out in the order of a hash table, anew each time.
-                let known = [SEPARATOR, UNKNOWN].map(String::from).into_iter().chain(continuations(&words(&tokenizer, &texts)?));
+                let known = first(Some(UNKNOWN)).into_iter().chain(continuations(&words(&tokenizer, &texts)?));
                 let trainer = WordPieceTrainer::builder()
                     .vocab_size(vocab.vocab_tokens as usize)
                     .special_tokens(known.map(|word| special(&word)).collect())
@@ -66,7 +72,7 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                     .build();
                 let trained = fit(tokenizer.clone(), trainer, texts.into_iter())?;
                 tokenizer.with_model(trained.get_model().clone());
-                tokenizer.add_special_tokens([special(SEPARATOR), special(UNKNOWN)])?;
+                tokenizer.add_special_tokens(all(Some(UNKNOWN)))?;
                 tokenizer
             }
             TokenizerConfig::Unigram(vocab) => {
@@ -75,13 +81,13 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 tokenizer.with_decoder(Some(Metaspace::new('▁', PrependScheme::Always, true)));
                 let trainer = UnigramTrainer::builder()
                     .vocab_size(vocab.vocab_tokens)
-                    .special_tokens(vec![special(SEPARATOR), special("<unk>")])
+                    .special_tokens(all(Some("<unk>")))
                     .unk_token(Some("<unk>".into()))
                     .show_progress(false)
                     .build()?;
                 fit(tokenizer, trainer, texts)?
             }
-            TokenizerConfig::Char {} => chars(texts)?,
+            TokenizerConfig::Char {} => chars(texts, &first(Some("<unk>")))?,
             TokenizerConfig::File { .. } => return Err("a file is loaded, not trained".into()),
         };
         Ok(tokenizer)
@@ -139,18 +145,18 @@ impl<I: Iterator<Item = String>> Feed<I> {
 }
 
 /// One id a character, in the order of code points, after the separator and the unknown.
-fn chars(texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+fn chars(texts: impl Iterator<Item = String>, first: &[String]) -> tokenizers::Result<Tokenizer> {
     let mut alphabet = BTreeSet::new();
     for text in texts {
         alphabet.extend(text.chars());
     }
-    let words = [SEPARATOR.to_owned(), "<unk>".to_owned()].into_iter().chain(alphabet.into_iter().map(String::from));
+    let words = first.iter().cloned().chain(alphabet.into_iter().map(String::from));
     let vocab = words.zip(0..).collect();
     let mut tokenizer = Tokenizer::new(WordLevel::builder().vocab(vocab).unk_token("<unk>".into()).build()?);
     // An empty pattern matches between any two characters.
     let between = SplitPattern::String(String::new());
     tokenizer.with_pre_tokenizer(Some(Split::new(between, SplitDelimiterBehavior::Isolated, false)?));
     tokenizer.with_decoder(Some(Fuse::new()));
-    tokenizer.add_special_tokens([AddedToken::from(SEPARATOR, true), AddedToken::from("<unk>", true)])?;
+    tokenizer.add_special_tokens(first.iter().map(|word| AddedToken::from(word.clone(), true)))?;
     Ok(tokenizer)
 }

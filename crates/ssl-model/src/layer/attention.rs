@@ -12,7 +12,7 @@ pub enum Mask {
     Causal,
     /// All.
     All,
-    /// Where `[b, 1, t, t]` is true.
+    /// Where this is true; it has or stretches to `[b, h, t, s]`.
     Some(Tensor),
 }
 
@@ -20,13 +20,23 @@ impl Mask {
     /// The mask of a batch: causal or not, and inside documents where the batch names them.
     #[must_use]
     pub fn of(rows: &Rows<Tensor>) -> Self {
-        match (&rows.documents, rows.attend) {
+        match (&rows.documents, &rows.attend) {
             (None, Attend::Causal) => Self::Causal,
             (None, Attend::Both) => Self::All,
-            (Some(documents), attend) => {
-                let same = documents.unsqueeze(2).eq_tensor(&documents.unsqueeze(1));
-                let same = if attend == Attend::Causal { same.tril(0) } else { same };
-                Self::Some(same.unsqueeze(1))
+            (documents, attend) => {
+                let (_, t) = rows.inputs.size2().unwrap_or_default();
+                let every = Tensor::ones([1, t, t], (Kind::Bool, rows.inputs.device()));
+                let seen = match attend {
+                    Attend::Both => every,
+                    Attend::Causal => every.tril(0),
+                    Attend::Prefix(prefix) => {
+                        let at = Tensor::arange(t, (Kind::Int64, rows.inputs.device()));
+                        let inside = at.unsqueeze(0).lt_tensor(&prefix.unsqueeze(1));
+                        every.tril(0).logical_or(&inside.unsqueeze(1))
+                    }
+                };
+                let same = documents.as_ref().map(|documents| documents.unsqueeze(2).eq_tensor(&documents.unsqueeze(1)));
+                Self::Some(same.map_or_else(|| seen.shallow_clone(), |same| same.logical_and(&seen)).unsqueeze(1))
             }
         }
     }

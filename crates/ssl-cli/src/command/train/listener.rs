@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use ssl_data::objective::Objective;
+use ssl_data::objective::{Form, Objective};
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
 use ssl_eval::bits_per_byte::validate;
@@ -189,7 +189,8 @@ impl Hook for Listener<'_> {
             Err(ssl_eval::Error::Stopped) => None,
             found => Some(found?),
         };
-        let wanted = self.config.eval.sample_tokens > 0;
+        let writes = model.decoder().is_some() && self.config.objective.form() == Form::Causal;
+        let wanted = self.config.eval.sample_tokens > 0 && writes;
         let sample = if wanted && found.is_some() { self.sample(model, report.step)? } else { None };
         let Some(found) = found.filter(|_| sample.is_some() || !wanted) else {
             // Cut short: a resumed run measures again, and the same.
@@ -197,13 +198,14 @@ impl Hook for Listener<'_> {
             return Ok(None);
         };
         record.val_loss = Some(found.nats_per_token.value);
-        record.val_bpb = Some(found.bits_per_byte.value);
-        record.val_stderr = Some(found.bits_per_byte.stderr).filter(|stderr| stderr.is_finite());
+        record.val_bpb = found.bits_per_byte.map(|bits| bits.value);
+        record.val_stderr = found.bits_per_byte.map(|bits| bits.stderr).filter(|stderr| stderr.is_finite());
         record.sample = sample;
         self.bits = record.val_bpb;
         self.log(&record);
-        let (loss, bits) = (found.nats_per_token.value, found.bits_per_byte.value);
-        self.session.progress.say(&format!("step {}  validation {loss:.4} nats  {bits:.3} bits a byte", report.step));
+        let loss = found.nats_per_token.value;
+        let bits = record.val_bpb.map_or_else(String::new, |bits| format!("  {bits:.3} bits a byte"));
+        self.session.progress.say(&format!("step {}  validation {loss:.4} nats{bits}", report.step));
         self.clock.paused += start.elapsed().as_secs_f64();
         self.clock.since = Instant::now();
         Ok(Some(loss))
