@@ -148,7 +148,7 @@ proptest! {
             let windows = windows(&sampler);
             let batch = Causal::new(length, SEPARATOR, Reach::from(&kind)).collate(&windows, &mut []);
             let rows = batch.rows().expect("rows");
-            let mut pairs = weighted(&rows, &windows, length);
+            let mut pairs = weighted(rows, &windows, length);
             pairs.sort_unstable();
             prop_assert_eq!(&pairs, &expect, "{:?}", kind);
             prop_assert!(sampler.in_order(sampler.in_order_len()).is_err());
