@@ -8,7 +8,11 @@ use crate::gpt::Gpt;
 pub use crate::gpt::{Activation, GptConfig};
 use crate::llama::Llama;
 pub use crate::llama::LlamaConfig;
+use crate::lstm::Lstm;
+pub use crate::lstm::LstmConfig;
 use crate::model::Model;
+use crate::multi_token::MultiToken;
+pub use crate::multi_token::MultiTokenConfig;
 use crate::params::Params;
 
 /// One model, named by its table: `[model.gpt]` or `[model.llama]`.
@@ -19,6 +23,10 @@ pub enum ModelConfig {
     Gpt(GptConfig),
     /// Llama.
     Llama(LlamaConfig),
+    /// A recurrent model.
+    Lstm(LstmConfig),
+    /// A Llama that foretells several tokens at once.
+    MultiToken(MultiTokenConfig),
 }
 
 impl ModelConfig {
@@ -27,6 +35,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(config) => Box::new(Gpt::new(config, vocab, params)),
             Self::Llama(config) => Box::new(Llama::new(config, vocab, params)),
+            Self::Lstm(config) => Box::new(Lstm::new(config, vocab, params)),
+            Self::MultiToken(config) => Box::new(MultiToken::new(config, vocab, params)),
         }
     }
 
@@ -35,6 +45,7 @@ impl ModelConfig {
     pub fn reads(&self, form: Form) -> bool {
         match self {
             Self::Gpt(_) | Self::Llama(_) => matches!(form, Form::Causal | Form::Both | Form::Prefix),
+            Self::Lstm(_) | Self::MultiToken(_) => form == Form::Causal,
         }
     }
 
@@ -44,6 +55,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(_) => "gpt",
             Self::Llama(_) => "llama",
+            Self::Lstm(_) => "lstm",
+            Self::MultiToken(_) => "multi-token",
         }
     }
 
@@ -53,6 +66,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(config) => config.context_tokens,
             Self::Llama(config) => config.context_tokens,
+            Self::Lstm(config) => config.context_tokens,
+            Self::MultiToken(config) => config.llama.context_tokens,
         }
     }
 
@@ -108,6 +123,21 @@ impl ModelConfig {
                     ("feed-forward-width", c.feed_forward_width),
                 ];
                 (sizes, c.heads, c.width)
+            }
+            Self::MultiToken(c) => {
+                // The trunk's own faults, below its own table.
+                let trunk = Self::Llama(c.llama.clone()).validate().into_iter();
+                faults.extend(trunk.map(|fault| Fault { path: fault.path.replacen("model.", "model.multi-token.", 1), ..fault }));
+                if !(1..=64).contains(&c.future_tokens) {
+                    let message = format!("{} is outside 1..=64", c.future_tokens);
+                    faults.push(Fault::new("model.multi-token.future-tokens", message, "4 is the paper's"));
+                }
+                return faults;
+            }
+            Self::Lstm(c) => {
+                let share = (0.0..1.0).contains(&c.dropout);
+                check(share, "dropout", format!("{} is not a share below 1", c.dropout), "0.2 is common for small ones".into());
+                (vec![("layers", c.layers), ("width", c.width), ("context-tokens", c.context_tokens)], 1, c.width)
             }
         };
         for (key, size) in sizes {

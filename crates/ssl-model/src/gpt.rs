@@ -138,7 +138,7 @@ impl Gpt {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`; `positions_td` already embedded.
-    fn hidden(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
         let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
         for (i, block) in self.blocks.iter().enumerate() {
             h = block.forward(&h, mask, pass, cache.as_deref_mut().map(|cache| (cache, i)));
@@ -153,7 +153,7 @@ impl Gpt {
             None => self.positions_td.narrow(0, 0, t),
             Some(_) => embedding(&self.positions_td, &rows.positions),
         };
-        self.hidden(&rows.inputs, &positions, &Mask::of(rows), pass, None)
+        self.stream(&rows.inputs, &positions, &Mask::of(rows), pass, None)
     }
 }
 
@@ -241,7 +241,7 @@ impl Decode for Gpt {
         let positions = self.positions_td.narrow(0, cache.tokens, s);
         // Several tokens at once are only read into an empty cache, where causal means causal.
         assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
+        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
     }

@@ -20,7 +20,9 @@ pub mod gpt;
 pub mod init;
 pub mod layer;
 pub mod llama;
+pub mod lstm;
 pub mod model;
+pub mod multi_token;
 pub mod params;
 pub mod weights;
 

@@ -51,6 +51,16 @@ pub struct LlamaConfig {
     pub init: Scheme,
 }
 
+impl LlamaConfig {
+    /// See [`Model::flops`].
+    pub(crate) fn flops(&self, vocab: u32, length: u64) -> u64 {
+        let (layers, d, up) = (u64::from(self.layers), u64::from(self.width), u64::from(self.feed_forward_width));
+        let narrow = d / u64::from(self.heads) * u64::from(self.kv_heads);
+        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * u64::from(vocab);
+        6 * matrices + 12 * layers * d * length
+    }
+}
+
 const fn default_base() -> f64 {
     10_000.0
 }
@@ -66,16 +76,16 @@ const NAME: &str = "llama";
 pub struct Llama {
     config: LlamaConfig,
     vocab: i64,
-    tokens_vd: Tensor,
-    blocks: Vec<Block>,
-    norm: RmsNorm,
-    head_vd: Tensor,
-    rotary: Rotary,
+    pub(crate) tokens_vd: Tensor,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: RmsNorm,
+    pub(crate) head_vd: Tensor,
+    pub(crate) rotary: Rotary,
 }
 
 /// One layer: attention, then feed-forward, each added to the stream.
 #[derive(Debug)]
-struct Block {
+pub(crate) struct Block {
     norm1: RmsNorm,
     q: Linear,
     k: Linear,
@@ -106,7 +116,7 @@ impl Llama {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
-    fn hidden(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
         let turn = self.rotary.at(positions_bt);
         let mut h = embedding(&self.tokens_vd, ids_bt);
         for (i, block) in self.blocks.iter().enumerate() {
@@ -116,14 +126,17 @@ impl Llama {
     }
 
     fn read(&self, rows: &Rows<Tensor>) -> Tensor {
-        // Without documents every row counts from 0, so one row of angles serves all.
-        let positions = if rows.documents.is_some() { rows.positions.shallow_clone() } else { rows.positions.narrow(0, 0, 1) };
-        self.hidden(&rows.inputs, &positions, &Mask::of(rows), None)
+        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), None)
+    }
+
+    /// The positions to turn by: without documents every row counts from 0, so that one row of angles serves all.
+    pub(crate) fn positions(rows: &Rows<Tensor>) -> Tensor {
+        if rows.documents.is_some() { rows.positions.shallow_clone() } else { rows.positions.narrow(0, 0, 1) }
     }
 }
 
 impl Block {
-    fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
+    pub(crate) fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
         let (d, up, layers) = (i64::from(config.width), i64::from(config.feed_forward_width), i64::from(config.layers));
         let narrow = d / i64::from(config.heads) * i64::from(config.kv_heads);
         let mut linear = |part: &str, role| Linear::new(params, &format!("{name}.{part}"), config.init, role);
@@ -148,7 +161,7 @@ impl Block {
         }
     }
 
-    fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
+    pub(crate) fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
         let x = self.norm1.forward(h);
         let Attention { heads, kv_heads } = self.attention;
         let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
@@ -182,11 +195,7 @@ impl Model for Llama {
     }
 
     fn flops(&self, length: u64) -> u64 {
-        let c = &self.config;
-        let (layers, d, up) = (u64::from(c.layers), u64::from(c.width), u64::from(c.feed_forward_width));
-        let narrow = d / u64::from(c.heads) * u64::from(c.kv_heads);
-        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * self.vocab as u64;
-        6 * matrices + 12 * layers * d * length
+        self.config.flops(self.vocab as u32, length)
     }
 
     fn context(&self) -> usize {
@@ -203,7 +212,7 @@ impl Decode for Llama {
         let (_, s) = tokens_bs.size2().unwrap_or_default();
         assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
         let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Some(cache));
+        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Some(cache));
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
     }

@@ -10,6 +10,9 @@ use crate::config::{Activation, GptConfig, LlamaConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::init::Scheme;
 
+/// The type of models that transformers does not have, and the field that holds their shape.
+const OWN: &str = "ssl";
+
 /// Reads a model's shape and its vocabulary from the `config.json` at `path`.
 ///
 /// # Errors
@@ -57,6 +60,11 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
                 init: Scheme::Gpt2,
             })
         }
+        // What transformers does not know is written as our own configuration.
+        OWN => {
+            let own = json.get(OWN).cloned().unwrap_or_default();
+            serde_json::from_value(own).map_err(|fault| fields.fault(OWN, fault.to_string()))?
+        }
         other => {
             return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>())));
         }
@@ -90,6 +98,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
             "rms_norm_eps": c.norm_eps, "tie_word_embeddings": c.tied, "hidden_act": "silu",
             "attention_bias": false, "mlp_bias": false,
         }),
+        ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) => json!({ "model_type": OWN, OWN: config }),
     };
     let more = json!({ "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "torch_dtype": "float32" });
     if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
