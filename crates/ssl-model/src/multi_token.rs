@@ -110,7 +110,7 @@ fn later(rows: &Rows<Tensor>, ahead: i64) -> Rows<Tensor> {
     let cut = |x: &Tensor, from: i64| x.narrow(1, from, left).contiguous();
     let mut weights = cut(&rows.weights, ahead);
     if let Some(documents) = &rows.documents {
-        weights = weights * cut(documents, 0).eq_tensor(&cut(documents, ahead)).to_kind(Kind::Float);
+        weights *= cut(documents, 0).eq_tensor(&cut(documents, ahead)).to_kind(Kind::Float);
     }
     let counts = rows.counts.shallow_clone();
     Rows::new(cut(&rows.inputs, 0), cut(&rows.targets, ahead), weights, counts, cut(&rows.positions, 0))

@@ -34,7 +34,6 @@ pub fn token_loss(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tensor>
 }
 
 /// Logits in fp32, `[b, t, v]`, under the same head.
-#[must_use]
 pub fn token_logits(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tensor>, never: Option<i64>) -> Tensor {
     hidden_btd.linear(head_vd, barred(bias_v, head_vd, never).as_ref()).to_kind(Kind::Float)
 }
