@@ -85,6 +85,10 @@ impl RunConfig {
                 format!("give {}, train.batch-rows", self.train.batch_rows),
             ));
         }
+        if matches!(self.model, ModelConfig::Lstm(_)) && self.data.windows == (WindowConfig::Isolated {}) {
+            let message = "a recurrent model reads past the documents' separators";
+            faults.push(Fault::new("data.windows.isolated", message, "take streams, or segments for a document at a time"));
+        }
         let (objective, model) = (&self.objective, &self.model);
         if !model.reads(objective.form()) {
             let message = format!("the {} objective makes batches that {} does not read", objective.name(), model.name());
