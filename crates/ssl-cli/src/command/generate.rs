@@ -4,12 +4,14 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use ssl_eval::sample::{Sampling, Want, generate};
+use ssl_data::objective::ObjectiveConfig;
+use ssl_eval::sample::{Sampling, Want};
 
 use crate::args::GenerateArgs;
 use crate::assemble::{Session, open};
 use crate::outcome::Outcome;
 use crate::signal;
+use crate::write::Writer;
 
 /// Writes text to stdout, or into the JSON document.
 pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Result<Outcome> {
@@ -33,7 +35,11 @@ pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Resu
     show(&prompt);
     let (mut stream, mut text, mut tokens, mut ended) = (vocab.stream(), String::new(), 0_u64, "length");
     let device = opened.params.device();
-    generate(opened.model.as_ref(), device, &ids, u64::from(args.max_tokens), &sampling, &mut |id| {
+    let causal = ObjectiveConfig::Causal {};
+    let objective = opened.run.as_ref().map_or(&causal, |run| &run.objective);
+    let model = opened.model.as_ref();
+    let writer = Writer { model, objective, vocab, device };
+    writer.write(&ids, u64::from(args.max_tokens), &sampling, &mut |id| {
         if id == vocab.separator() {
             ended = "end of document";
             return Want::Enough;
