@@ -14,13 +14,16 @@
 //! assert_eq!(logits.size(), [1, 65]);
 //! ```
 
+pub mod bert;
 pub mod config;
+pub mod electra;
 pub mod error;
 pub mod gpt;
 pub mod init;
 pub mod layer;
 pub mod llama;
 pub mod model;
+pub mod modernbert;
 pub mod params;
 pub mod weights;
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use ssl_data::manifest::Manifest;
-use ssl_model::config::ModelConfig;
 use ssl_torch::Runtime;
 use ssl_train::report::Metrics;
 use ssl_train::state::TrainState;
@@ -33,14 +32,7 @@ pub(super) fn write(
         tch::Device::Cpu => format!("cpu, {threads} threads"),
         device => format!("{device:?}"),
     };
-    let model = match &config.model {
-        ModelConfig::Gpt(c) => {
-            format!("gpt, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens)
-        }
-        ModelConfig::Llama(c) => {
-            format!("llama, {} layers of width {}, {} heads, context {}", c.layers, c.width, c.heads, c.context_tokens)
-        }
-    };
+    let model = config.model.describe();
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
     let more = [
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
