@@ -4,18 +4,29 @@ use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 use ssl_data::objective::Form;
 
+use crate::bert::Bert;
+pub use crate::bert::{BertConfig, Variant};
+use crate::electra::Electra;
+pub use crate::electra::{ElectraConfig, GeneratorConfig, Parts};
 use crate::gpt::Gpt;
 pub use crate::gpt::{Activation, GptConfig};
+pub use crate::layer::{ContrastiveConfig, Pooling};
 use crate::llama::Llama;
 pub use crate::llama::LlamaConfig;
 use crate::lstm::Lstm;
 pub use crate::lstm::LstmConfig;
 use crate::model::Model;
+use crate::modernbert::Modernbert;
+pub use crate::modernbert::ModernbertConfig;
 use crate::multi_token::MultiToken;
 pub use crate::multi_token::MultiTokenConfig;
 use crate::params::Params;
 
-/// One model, named by its table: `[model.gpt]` or `[model.llama]`.
+mod check;
+
+pub(crate) use check::Check;
+
+/// One model, named by its table, such as `[model.gpt]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum ModelConfig {
@@ -27,6 +38,12 @@ pub enum ModelConfig {
     Lstm(LstmConfig),
     /// A Llama that foretells several tokens at once.
     MultiToken(MultiTokenConfig),
+    /// BERT and `RoBERTa`.
+    Bert(BertConfig),
+    /// `ModernBERT`.
+    Modernbert(ModernbertConfig),
+    /// ELECTRA.
+    Electra(ElectraConfig),
 }
 
 impl ModelConfig {
@@ -37,6 +54,9 @@ impl ModelConfig {
             Self::Llama(config) => Box::new(Llama::new(config, vocab, params)),
             Self::Lstm(config) => Box::new(Lstm::new(config, vocab, params)),
             Self::MultiToken(config) => Box::new(MultiToken::new(config, vocab, params)),
+            Self::Bert(config) => Box::new(Bert::new(config, vocab, params)),
+            Self::Modernbert(config) => Box::new(Modernbert::new(config, vocab, params)),
+            Self::Electra(config) => Box::new(Electra::new(config, vocab, params)),
         }
     }
 
@@ -46,6 +66,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(_) | Self::Llama(_) => matches!(form, Form::Causal | Form::Both | Form::Prefix),
             Self::Lstm(_) | Self::MultiToken(_) => form == Form::Causal,
+            Self::Electra(config) if config.parts == Parts::Discriminator => form == Form::Texts,
+            Self::Bert(_) | Self::Modernbert(_) | Self::Electra(_) => matches!(form, Form::Both | Form::Texts),
         }
     }
 
@@ -57,6 +79,9 @@ impl ModelConfig {
             Self::Llama(_) => "llama",
             Self::Lstm(_) => "lstm",
             Self::MultiToken(_) => "multi-token",
+            Self::Bert(_) => "bert",
+            Self::Modernbert(_) => "modernbert",
+            Self::Electra(_) => "electra",
         }
     }
 
@@ -68,93 +93,61 @@ impl ModelConfig {
             Self::Llama(config) => config.context_tokens,
             Self::Lstm(config) => config.context_tokens,
             Self::MultiToken(config) => config.llama.context_tokens,
+            Self::Bert(config) => config.context_tokens,
+            Self::Modernbert(config) => config.context_tokens,
+            Self::Electra(config) => config.context_tokens,
+        }
+    }
+
+    /// Its shape in a few words, for reports.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let (layers, width, heads) = match self {
+            Self::Gpt(c) => (c.layers, c.width, c.heads),
+            Self::Llama(c) => (c.layers, c.width, c.heads),
+            Self::Lstm(c) => (c.layers, c.width, 1),
+            Self::MultiToken(c) => (c.llama.layers, c.llama.width, c.llama.heads),
+            Self::Bert(c) => (c.layers, c.width, c.heads),
+            Self::Modernbert(c) => (c.layers, c.width, c.heads),
+            Self::Electra(c) => (c.layers, c.width, c.heads),
+        };
+        let (name, context) = (self.name(), self.context_tokens());
+        format!("{name}, {layers} layers of width {width}, {heads} heads, context {context}")
+    }
+
+    /// About how many numbers the layers have, and the tables over `vocab` ids: never more than a model really has.
+    pub(crate) fn numbers(&self, vocab: u32) -> (u128, u128) {
+        let wide = |[layers, d, up]: [u32; 3], maps: u128| {
+            let [layers, d, up] = [layers, d, up].map(u128::from);
+            (layers * (2 * d * d + maps * d * up), d * u128::from(vocab))
+        };
+        match self {
+            Self::Gpt(c) => wide([c.layers, c.width, c.feed_forward()], 2),
+            Self::Llama(c) => wide([c.layers, c.width, c.feed_forward_width], 3),
+            Self::Lstm(c) => wide([c.layers, c.width, c.width], 6),
+            Self::MultiToken(c) => {
+                let l = &c.llama;
+                wide([l.layers.saturating_add(c.future_tokens).saturating_sub(1), l.width, l.feed_forward_width], 3)
+            }
+            Self::Bert(c) => c.numbers(u64::from(vocab)),
+            Self::Modernbert(c) => c.numbers(u64::from(vocab)),
+            Self::Electra(c) => c.numbers(u64::from(vocab)),
         }
     }
 
     /// Every fault of meaning. Paths begin with `model.`.
     #[must_use]
     pub fn validate(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let name = self.name();
-        let mut check = |fine: bool, key: &str, message: String, hint: String| {
-            if !fine {
-                faults.push(Fault::new(&format!("model.{name}.{key}"), message, hint));
-            }
-        };
-        let (sizes, heads, width) = match self {
-            Self::Gpt(c) => {
-                check(
-                    (0.0..1.0).contains(&c.dropout),
-                    "dropout",
-                    format!("{} is not a share below 1", c.dropout),
-                    "0.1 is GPT-2's".into(),
-                );
-                let sizes = vec![
-                    ("layers", c.layers),
-                    ("heads", c.heads),
-                    ("width", c.width),
-                    ("context-tokens", c.context_tokens),
-                    ("feed-forward-width", c.feed_forward()),
-                ];
-                (sizes, c.heads, c.width)
-            }
-            Self::Llama(c) => {
-                let grouped = c.kv_heads > 0 && c.heads.is_multiple_of(c.kv_heads);
-                check(
-                    grouped,
-                    "kv-heads",
-                    format!("{} heads cannot share {}", c.heads, c.kv_heads),
-                    "give a divisor of heads".into(),
-                );
-                let even = c.heads == 0 || (c.width / c.heads).is_multiple_of(2);
-                check(
-                    even,
-                    "heads",
-                    format!("heads of {} features cannot be turned in pairs", c.width / c.heads.max(1)),
-                    "make width / heads even".into(),
-                );
-                check(c.rope_base > 1.0, "rope-base", format!("{} turns nothing", c.rope_base), "10000 is the paper's".into());
-                let sizes = vec![
-                    ("layers", c.layers),
-                    ("heads", c.heads),
-                    ("kv-heads", c.kv_heads),
-                    ("width", c.width),
-                    ("context-tokens", c.context_tokens),
-                    ("feed-forward-width", c.feed_forward_width),
-                ];
-                (sizes, c.heads, c.width)
-            }
-            Self::MultiToken(c) => {
-                // The trunk's own faults, below its own table.
-                let trunk = Self::Llama(c.llama.clone()).validate().into_iter();
-                faults.extend(trunk.map(|fault| Fault { path: fault.path.replacen("model.", "model.multi-token.", 1), ..fault }));
-                if !(1..=64).contains(&c.future_tokens) {
-                    let message = format!("{} is outside 1..=64", c.future_tokens);
-                    faults.push(Fault::new("model.multi-token.future-tokens", message, "4 is the paper's"));
-                }
-                return faults;
-            }
-            Self::Lstm(c) => {
-                let share = (0.0..1.0).contains(&c.dropout);
-                check(share, "dropout", format!("{} is not a share below 1", c.dropout), "0.2 is common for small ones".into());
-                (vec![("layers", c.layers), ("width", c.width), ("context-tokens", c.context_tokens)], 1, c.width)
-            }
-        };
-        for (key, size) in sizes {
-            check((1..=1 << 20).contains(&size), key, format!("{size} is outside 1..=1048576"), "give a size".into());
+        let mut check = Check::new(self.name());
+        match self {
+            Self::Gpt(c) => c.check(&mut check),
+            Self::Llama(c) => c.check(&mut check),
+            Self::Lstm(c) => c.check(&mut check),
+            Self::MultiToken(c) => c.check(&mut check),
+            Self::Bert(c) => c.check(&mut check),
+            Self::Modernbert(c) => c.check(&mut check),
+            Self::Electra(c) => c.check(&mut check),
         }
-        if heads > 0 && !width.is_multiple_of(heads) {
-            let near = (1..=width.min(1 << 20))
-                .filter(|heads| width.is_multiple_of(*heads))
-                .min_by_key(|near| near.abs_diff(heads))
-                .unwrap_or(1);
-            check(
-                false,
-                "heads",
-                format!("{width} / {heads} leaves {}", width % heads),
-                format!("use {near} heads of {}", width / near),
-            );
-        }
-        faults
+        check.faults()
     }
 }

@@ -31,7 +31,7 @@ impl Error {
             }
             Self::Safetensors { .. } => "the file is damaged or of another kind; fetch or export it again",
             Self::Mismatch { .. } => "the weights belong to a model of another shape; compare its config.json",
-            Self::Config { .. } => "GPT-2 and Llama models in Hugging Face's form can be read",
+            Self::Config { .. } => "GPT-2, Llama, BERT, RoBERTa, ELECTRA and ModernBERT in Hugging Face's form can be read",
             _ => return None,
         };
         Some(hint.into())

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::init::{Role, Scheme};
 use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
@@ -67,6 +68,17 @@ impl Default for GptConfig {
 }
 
 impl GptConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        check.share("dropout", self.dropout, "0.1 is GPT-2's");
+        check.sizes(&[
+            ("layers", self.layers),
+            ("width", self.width),
+            ("context-tokens", self.context_tokens),
+            ("feed-forward-width", self.feed_forward()),
+        ]);
+        check.heads("heads", self.heads, self.width);
+    }
+
     /// Features inside the feed-forward.
     #[must_use]
     pub fn feed_forward(&self) -> u32 {

@@ -14,7 +14,9 @@
 //! assert_eq!(logits.size(), [1, 65]);
 //! ```
 
+pub mod bert;
 pub mod config;
+pub mod electra;
 pub mod error;
 pub mod gpt;
 pub mod init;
@@ -22,6 +24,7 @@ pub mod layer;
 pub mod llama;
 pub mod lstm;
 pub mod model;
+pub mod modernbert;
 pub mod multi_token;
 pub mod params;
 pub mod weights;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::init::{Role, Scheme};
 use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
@@ -52,6 +53,23 @@ pub struct LlamaConfig {
 }
 
 impl LlamaConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        let grouped = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
+        let uneven = || (format!("{} heads cannot share {}", self.heads, self.kv_heads), "give a divisor of heads".into());
+        check.that(grouped, "kv-heads", uneven);
+        check.pairs("heads", self.heads, self.width, self.context_tokens);
+        let still = || (format!("{} turns nothing", self.rope_base), "10000 is the paper's".into());
+        check.that(self.rope_base > 1.0, "rope-base", still);
+        check.sizes(&[
+            ("layers", self.layers),
+            ("kv-heads", self.kv_heads),
+            ("width", self.width),
+            ("context-tokens", self.context_tokens),
+            ("feed-forward-width", self.feed_forward_width),
+        ]);
+        check.heads("heads", self.heads, self.width);
+    }
+
     /// See [`Model::flops`].
     pub(crate) fn flops(&self, vocab: u32, length: u64) -> u64 {
         let (layers, d, up) = (u64::from(self.layers), u64::from(self.width), u64::from(self.feed_forward_width));

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::init::Init;
 use crate::layer::{embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
@@ -48,6 +49,13 @@ pub struct LstmConfig {
 impl Default for LstmConfig {
     fn default() -> Self {
         Self { layers: 2, width: 200, context_tokens: 35, tied: false, dropout: 0.2, init_bound: 0.1 }
+    }
+}
+
+impl LstmConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        check.share("dropout", self.dropout, "0.2 is common for small ones");
+        check.sizes(&[("layers", self.layers), ("width", self.width), ("context-tokens", self.context_tokens)]);
     }
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::layer::{Mask, embedding, token_loss};
 use crate::llama::{Block, Llama, LlamaConfig};
 use crate::model::{Decode, Loss, Model, Pass, rows};
@@ -31,6 +32,14 @@ pub struct MultiTokenConfig {
     pub future_tokens: u32,
     /// The trunk and its first head.
     pub llama: LlamaConfig,
+}
+
+impl MultiTokenConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        let few = (1..=64).contains(&self.future_tokens);
+        check.that(few, "future-tokens", || (format!("{} is outside 1..=64", self.future_tokens), "4 is the paper's".into()));
+        check.inside("llama", |check| self.llama.check(check));
+    }
 }
 
 const fn four() -> u32 {

@@ -1,9 +1,10 @@
 //! Models on disk, in Hugging Face's form: `model.safetensors` and `config.json`.
 
 mod hf;
+mod names;
 mod safetensors;
 
-pub use hf::{read_config, write_config};
+pub use hf::{read_config, write_config, write_generator_config};
 pub use safetensors::{Entry, File, write};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,12 +25,13 @@ pub const CONFIG: &str = "config.json";
 /// Reads every weight of `params` from a file or its shards, in fp32; names with and without the model's prefix are known.
 ///
 /// # Errors
-/// When a file is damaged, or a weight is missing, of another shape, or unknown; all of them are named.
+/// When a file is damaged, or a weight is missing, of another shape, or unknown: all of them are named; or when one is not
+/// finite.
 pub fn load(path: &Path, params: &Params) -> Result<()> {
     let files = shards(path)?.iter().map(|path| File::open(path)).collect::<Result<Vec<_>>>()?;
-    let mut left: BTreeMap<&str, (&File, &Entry)> = BTreeMap::new();
+    let mut left: BTreeMap<String, (&File, &Entry)> = BTreeMap::new();
     for (file, entry) in files.iter().flat_map(|file| file.entries().map(move |entry| (file, entry))) {
-        if left.insert(&entry.name, (file, entry)).is_some() {
+        if left.insert(names::current(&entry.name), (file, entry)).is_some() {
             return Err(Error::Mismatch {
                 path: path.into(),
                 faults: vec![format!("{} is in two shards", entry.name.escape_debug())],
@@ -39,8 +41,7 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
     let mut faults = Vec::new();
     let mut found = Vec::new();
     for (index, param) in params.list().iter().enumerate() {
-        let bare = param.name.strip_prefix("transformer.").unwrap_or(&param.name);
-        let Some((file, entry)) = left.remove(param.name.as_str()).or_else(|| left.remove(bare)) else {
+        let Some((file, entry)) = left.remove(&param.name).or_else(|| left.remove(names::bare(&param.name))) else {
             faults.push(format!("{} is missing", param.name));
             continue;
         };
@@ -50,13 +51,8 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
         }
         found.push((index, file, entry));
     }
-    // Buffers that older files carry, and the second name of a tied head.
-    left.retain(|name, _| {
-        !(name.ends_with(".attn.bias")
-            || name.ends_with(".attn.masked_bias")
-            || *name == "lm_head.weight"
-            || name.ends_with("rotary_emb.inv_freq"))
-    });
+    let known: BTreeSet<&str> = params.list().iter().map(|param| param.name.as_str()).collect();
+    left.retain(|name, _| !names::is_spare(name, &known));
     for (file, entry) in left.values() {
         // A model without biases may be stored with zeros, for programs that know only models with them.
         if !(is_bias(&entry.name) && file.is_zero(entry)?) {
@@ -72,7 +68,12 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
         return Err(Error::Mismatch { path: path.into(), faults });
     }
     for (index, file, entry) in found {
-        params.set(index, &file.tensor(entry)?.to_device(params.device()));
+        let tensor = file.tensor(entry)?;
+        if tensor.isfinite().all().int64_value(&[]) == 0 {
+            let fault = format!("{} holds a number that is not finite", entry.name.escape_debug());
+            return Err(Error::Mismatch { path: path.into(), faults: vec![fault] });
+        }
+        params.set(index, &tensor.to_device(params.device()));
     }
     Ok(())
 }
@@ -104,6 +105,22 @@ pub fn save(path: &Path, params: &Params, extra: &[(String, Tensor)]) -> Result<
         params.list().iter().map(|param| (param.name.clone(), param.master.shallow_clone())).collect();
     list.extend(extra.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
     write(path, &list)
+}
+
+/// The weights of an ELECTRA's generator under the names of a model of its own; empty for any other model.
+///
+/// Together with [`write_generator_config`] they make a folder for transformers' `ElectraForMaskedLM`.
+#[must_use]
+pub fn generator(params: &Params) -> Vec<(String, Tensor)> {
+    let named = |name: &str| params.list().iter().any(|param| param.name.starts_with(name));
+    if !named(names::GENERATOR) {
+        return Vec::new();
+    }
+    let own = |name: &str| match name.strip_prefix(names::GENERATOR) {
+        Some(own) => Some(own.to_owned()),
+        None => name.starts_with("electra.embeddings.").then(|| name.to_owned()),
+    };
+    params.list().iter().filter_map(|param| Some((own(&param.name)?, param.master.shallow_clone()))).collect()
 }
 
 /// Which tensor is in which file.

@@ -3,7 +3,7 @@
 //! `softmax(q kᵀ / sqrt(e) + mask) v`. Source: Vaswani et al. 2017, equation 1.
 
 use ssl_data::batch::{Attend, Rows};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Which keys each query may see, made once a batch and shared by all layers.
 #[derive(Debug)]
@@ -38,6 +38,22 @@ impl Mask {
                 let same = documents.as_ref().map(|documents| documents.unsqueeze(2).eq_tensor(&documents.unsqueeze(1)));
                 Self::Some(same.map_or_else(|| seen.shallow_clone(), |same| same.logical_and(&seen)).unsqueeze(1))
             }
+        }
+    }
+}
+
+impl Mask {
+    /// The same mask over `t` positions, and no farther than `reach` to either side.
+    ///
+    /// Source: Beltagy et al. 2020, section 3.1 (sliding window).
+    #[must_use]
+    pub fn within(&self, reach: i64, t: i64, device: Device) -> Self {
+        let at = Tensor::arange(t, (Kind::Int64, device));
+        let near = (at.unsqueeze(1) - at.unsqueeze(0)).abs().le(reach);
+        match self {
+            Self::All => Self::Some(near.unsqueeze(0).unsqueeze(0)),
+            Self::Causal => Self::Some(near.tril(0).unsqueeze(0).unsqueeze(0)),
+            Self::Some(seen) => Self::Some(seen.logical_and(&near)),
         }
     }
 }

@@ -9,18 +9,26 @@ use crate::params::Params;
 #[derive(Debug)]
 pub struct Linear {
     weight: Tensor,
+    bias: Option<Tensor>,
 }
 
 impl Linear {
     /// A map without bias, as in Llama.
     pub fn new(params: &mut Params, name: &str, init: Scheme, role: Role) -> Self {
+        Self::with_bias(params, name, init, role, false)
+    }
+
+    /// A map, with a bias where `bias` says so.
+    pub fn with_bias(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
         let (inputs, outputs) = features(role);
-        Self { weight: params.add(format!("{name}.weight"), &[outputs, inputs], init.of(role)) }
+        let weight = params.add(format!("{name}.weight"), &[outputs, inputs], init.of(role));
+        let bias = bias.then(|| params.add(format!("{name}.bias"), &[outputs], Init::Zeros));
+        Self { weight, bias }
     }
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, None::<&Tensor>)
+        x.linear(&self.weight, self.bias.as_ref())
     }
 }
 

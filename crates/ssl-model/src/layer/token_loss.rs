@@ -13,22 +13,56 @@ use crate::model::Loss;
 #[must_use]
 pub fn token_loss(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tensor>, rows: &Rows<Tensor>) -> Loss {
     let hidden = hidden_btd.flatten(0, -2);
-    let bias = barred(bias_v, head_vd, rows.never);
+    let (total, nats) = cross_entropy(hidden, head_vd, bias_v, rows.never, &rows.targets, &rows.weights);
+    Loss { total, nats: nats.view_as(&rows.targets), weights: rows.weights.shallow_clone(), counts: rows.counts.shallow_clone() }
+}
+
+/// The same where most positions have no weight, as with masks: only those that count go through `transform`
+/// (`[n, d]` to `[n, e]`) and the head `head_ve`; the nats of the others are left at 0.
+///
+/// # Panics
+/// When libtorch refuses, as any operation does.
+#[must_use]
+pub fn token_loss_at(
+    hidden_btd: &Tensor,
+    transform: &dyn Fn(&Tensor) -> Tensor,
+    head_ve: &Tensor,
+    bias_v: Option<&Tensor>,
+    rows: &Rows<Tensor>,
+) -> Loss {
+    let at = counted(rows);
+    let pick = |x: &Tensor| x.flatten(0, 1).index_select(0, &at);
+    let hidden = transform(&pick(hidden_btd));
+    let (total, nats) = cross_entropy(hidden, head_ve, bias_v, rows.never, &pick(&rows.targets), &pick(&rows.weights));
+    let nats = rows.weights.zeros_like().flatten(0, 1).index_copy(0, &at, &nats).view_as(&rows.targets);
+    Loss { total, nats, weights: rows.weights.shallow_clone(), counts: rows.counts.shallow_clone() }
+}
+
+/// The positions whose targets have a weight, counted through all rows: i64, `[n]`.
+#[must_use]
+pub fn counted(rows: &Rows<Tensor>) -> Tensor {
+    rows.weights.flatten(0, 1).nonzero().squeeze_dim(1)
+}
+
+/// Weighted total and nats, `[n]`, of `hidden_nd` under a head.
+fn cross_entropy(
+    hidden_nd: Tensor,
+    head_vd: &Tensor,
+    bias_v: Option<&Tensor>,
+    never: Option<i64>,
+    targets: &Tensor,
+    weights: &Tensor,
+) -> (Tensor, Tensor) {
     // A bias is the weight of a feature that is always 1.
-    let (hidden, head) = match &bias {
-        None => (hidden, head_vd.shallow_clone()),
+    let (hidden, head) = match &barred(bias_v, head_vd, never) {
+        None => (hidden_nd, head_vd.shallow_clone()),
         Some(bias) => {
-            let one = hidden.new_ones([hidden.size()[0], 1], (hidden.kind(), hidden.device()));
-            (Tensor::cat(&[hidden, one], 1), Tensor::cat(&[head_vd, &bias.unsqueeze(1)], 1))
+            let one = hidden_nd.new_ones([hidden_nd.size()[0], 1], (hidden_nd.kind(), hidden_nd.device()));
+            (Tensor::cat(&[hidden_nd, one], 1), Tensor::cat(&[head_vd, &bias.unsqueeze(1)], 1))
         }
     };
-    match ssl_torch::kernels::linear_cross_entropy(&hidden, &head, &rows.targets, &rows.weights) {
-        Ok((total, nats)) => Loss {
-            total,
-            nats: nats.view_as(&rows.targets),
-            weights: rows.weights.shallow_clone(),
-            counts: rows.counts.shallow_clone(),
-        },
+    match ssl_torch::kernels::linear_cross_entropy(&hidden, &head, targets, weights) {
+        Ok(found) => found,
         Err(fault) => panic!("{fault}"),
     }
 }

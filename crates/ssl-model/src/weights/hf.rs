@@ -1,17 +1,23 @@
 //! `config.json` as Hugging Face transformers writes it, to and from our own configuration.
 
+mod bert;
+mod electra;
+mod modernbert;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{Activation, GptConfig, LlamaConfig, ModelConfig};
+use crate::config::{Activation, ContrastiveConfig, ElectraConfig, GptConfig, LlamaConfig, ModelConfig, Pooling, Variant};
 use crate::error::{Error, Result};
 use crate::init::Scheme;
 
 /// The type of models that transformers does not have, and the field that holds their shape.
 const OWN: &str = "ssl";
+/// What weights that are not there yet are taken to have at most.
+const UNSEEN_BYTES: u64 = 1 << 37;
 
 /// Reads a model's shape and its vocabulary from the `config.json` at `path`.
 ///
@@ -32,11 +38,7 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
             width: fields.size("n_embd")?,
             context_tokens: fields.size("n_positions")?,
             feed_forward_width: fields.optional("n_inner").then(|| fields.size("n_inner")).transpose()?,
-            activation: match fields.text("activation_function")? {
-                "gelu" => Activation::Gelu,
-                "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-                other => return Err(fields.fault("activation_function", format!("{other:?} is not gelu or gelu_new"))),
-            },
+            activation: fields.activation("activation_function")?,
             bias: true,
             dropout: fields.number("resid_pdrop").unwrap_or(0.0),
             norm_eps: fields.number("layer_norm_epsilon")?,
@@ -65,6 +67,10 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
             let own = json.get(OWN).cloned().unwrap_or_default();
             serde_json::from_value(own).map_err(|fault| fields.fault(OWN, fault.to_string()))?
         }
+        "bert" => bert::read(&fields, Variant::Bert)?,
+        "roberta" => bert::read(&fields, Variant::Roberta)?,
+        "electra" => electra::read(&fields)?,
+        "modernbert" => modernbert::read(&fields)?,
         other => {
             return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>())));
         }
@@ -73,6 +79,7 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
     if let Some(fault) = config.validate().into_iter().next() {
         return Err(fields.fault(&fault.path, format!("{}; {}", fault.message, fault.hint)));
     }
+    fields.fits(&config, vocab)?;
     Ok((config, vocab))
 }
 
@@ -86,7 +93,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
             "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"],
             "n_layer": c.layers, "n_head": c.heads, "n_embd": c.width, "n_positions": c.context_tokens, "n_ctx": c.context_tokens,
             "n_inner": c.feed_forward_width,
-            "activation_function": if c.activation == Activation::Gelu { "gelu" } else { "gelu_new" },
+            "activation_function": c.activation.hugging_face(),
             "layer_norm_epsilon": c.norm_eps, "resid_pdrop": c.dropout, "embd_pdrop": c.dropout, "attn_pdrop": c.dropout,
             "tie_word_embeddings": true,
         }),
@@ -99,11 +106,28 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
             "attention_bias": false, "mlp_bias": false,
         }),
         ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) => json!({ "model_type": OWN, OWN: config }),
+        ModelConfig::Bert(c) => bert::write(c),
+        ModelConfig::Modernbert(c) => modernbert::write(c),
+        ModelConfig::Electra(c) => electra::write(c),
     };
     let more = json!({ "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "torch_dtype": "float32" });
     if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
         json.extend::<Map<String, Value>>(more);
     }
+    store(path, &json)
+}
+
+/// Writes the `config.json` of an ELECTRA's generator, as of a model of its own, whole or not at all.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_generator_config(path: &Path, config: &ElectraConfig, vocab: u32) -> Result<()> {
+    let mut json = electra::write_generator(config);
+    json["vocab_size"] = vocab.into();
+    store(path, &json)
+}
+
+fn store(path: &Path, json: &Value) -> Result<()> {
     let io = |source| Error::Io { action: "write", path: path.into(), source };
     let partial = path.with_extension("json.tmp");
     let attempt = || -> std::io::Result<()> {
@@ -115,13 +139,72 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
     attempt().map_err(io)
 }
 
+impl Activation {
+    fn hugging_face(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_new",
+        }
+    }
+}
+
+/// What transformers has no field for, kept under `ssl`.
+fn about_contrast(config: &ContrastiveConfig) -> Value {
+    json!({ "pooling": if config.pooling == Pooling::Cls { "cls" } else { "mean" }, "temperature": config.temperature })
+}
+
 /// A JSON object whose fields are asked for by name and type.
 struct Fields<'a> {
     path: &'a Path,
     json: &'a Value,
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// The object inside, where there is one.
+    fn inner(&self, keys: &[&str]) -> Option<Fields<'a>> {
+        let json = keys.iter().try_fold(self.json, |json, key| json.get(key))?;
+        json.is_object().then_some(Fields { path: self.path, json })
+    }
+
+    /// The first name under `architectures`.
+    fn architecture(&self) -> Option<&'a str> {
+        self.json.get("architectures").and_then(|names| names.get(0)).and_then(Value::as_str)
+    }
+
+    fn activation(&self, field: &str) -> Result<Activation> {
+        match self.text(field)? {
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
+            other => Err(self.fault(field, format!("{other:?} is not gelu or gelu_new"))),
+        }
+    }
+
+    /// What [`about_contrast`] wrote, or the defaults.
+    fn contrastive(&self) -> Result<ContrastiveConfig> {
+        let Some(inner) = self.inner(&["ssl"]) else { return Ok(ContrastiveConfig::default()) };
+        let pooling = match inner.text("pooling")? {
+            "mean" => Pooling::Mean,
+            "cls" => Pooling::Cls,
+            other => return Err(self.fault("ssl", format!("{other:?} is not mean or cls"))),
+        };
+        Ok(ContrastiveConfig { pooling, temperature: inner.number("temperature")? })
+    }
+
+    /// Refuses a shape that the weights beside it cannot fill, before memory is taken for it.
+    fn fits(&self, config: &ModelConfig, vocab: u32) -> Result<()> {
+        let files = super::shards(&self.path.with_file_name(super::WEIGHTS))?;
+        let sizes: Option<Vec<u64>> = files.iter().map(|file| fs::metadata(file).ok().map(|about| about.len())).collect();
+        let bytes = sizes.map_or(UNSEEN_BYTES, |sizes| sizes.iter().sum());
+        let (layers, tables) = config.numbers(vocab);
+        let (field, numbers) = if layers > tables { ("hidden_size", layers) } else { ("vocab_size", tables) };
+        // A stored number takes two bytes or more.
+        if numbers.saturating_mul(2) > u128::from(bytes) {
+            let reason = format!("asks for a model of {numbers} numbers and more, and its weights have {bytes} bytes");
+            return Err(self.fault(field, reason));
+        }
+        Ok(())
+    }
+
     fn fault(&self, field: &str, reason: String) -> Error {
         Error::Config { path: self.path.into(), field: field.into(), reason }
     }

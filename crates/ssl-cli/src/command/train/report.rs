@@ -32,8 +32,7 @@ pub(super) fn write(
         tch::Device::Cpu => format!("cpu, {threads} threads"),
         device => format!("{device:?}"),
     };
-    let (name, objective) = (config.model.name(), config.objective.name());
-    let model = format!("{name}, {objective} objective, context {}", config.model.context_tokens());
+    let model = format!("{}, {} objective", config.model.describe(), config.objective.name());
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
     let more = [
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
