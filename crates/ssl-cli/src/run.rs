@@ -95,6 +95,15 @@ impl RunConfig {
             let hint = "the README says which objectives go with which models";
             faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
         }
+        let asked = matches!(objective, ObjectiveConfig::Masked(masked) if masked.next_sentence);
+        if let ModelConfig::Bert(bert) = model
+            && bert.next_sentence != asked
+        {
+            let message =
+                if asked { "nobody answers whether a sentence follows" } else { "nobody asks whether a sentence follows" };
+            let hint = "give objective.masked.next-sentence and model.bert.next-sentence the same value";
+            faults.push(Fault::new("model.bert", message, hint));
+        }
         let (name, warmup) = match self.schedule {
             ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),
             ScheduleConfig::Linear { warmup_steps, .. } => ("linear", warmup_steps),

@@ -17,6 +17,7 @@ use ssl_data::vocab::Vocab;
 use ssl_eval::bits_per_byte::{Validation, validate};
 use ssl_eval::unigram::unigram;
 use ssl_model::Model;
+use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, WEIGHTS};
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::feed::Feed;
@@ -90,7 +91,9 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         _ => None,
     };
     let mut score = score(&dir, validation.as_ref())?;
-    if let (Some(measured), true) = (&measured, validation.is_some()) {
+    // The loss of an ELECTRA is more than that of its targets, so that a guess at them says nothing about it.
+    let comparable = !matches!(config.model, ModelConfig::Electra(_));
+    if let Some(measured) = measured.as_ref().filter(|_| comparable && validation.is_some()) {
         let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
         score.unigram = unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?;
     }
