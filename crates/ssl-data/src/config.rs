@@ -19,6 +19,9 @@ pub struct DataConfig {
     /// What counts as one document in plain text.
     #[serde(default)]
     pub document: Unit,
+    /// Where each text has another beside it, such as its translation; absent for plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairsConfig>,
     /// Which files of a folder are read, by the end of their names; `.gz` and `.zst` of each are read too.
     #[serde(default = "default_extensions")]
     pub extensions: Vec<String>,
@@ -42,6 +45,24 @@ pub struct DataConfig {
     /// How tokens become windows; their length is the model's context.
     #[serde(default)]
     pub windows: WindowConfig,
+}
+
+/// Where the second text of each pair is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum PairsConfig {
+    /// In other files, whose lines answer to those of `paths`, file by file and line by line.
+    Files {
+        /// As many files as `paths` names, in the same order.
+        targets: Vec<PathBuf>,
+    },
+    /// After the first tab of each line.
+    Tab {},
+    /// In another field of the same JSONL object.
+    Field {
+        /// Its name.
+        target: String,
+    },
 }
 
 /// What an input file holds, under any compression.
@@ -216,6 +237,10 @@ impl DataConfig {
         };
         check(!self.paths.is_empty(), "paths", "there is nothing to read".into(), "name files, folders or globs");
         check(!self.field.is_empty(), "field", "the field has no name".into(), "JSONL corpora commonly use \"text\"");
+        if let Some(PairsConfig::Files { targets }) = &self.pairs {
+            let none = "there is nothing beside the texts".into();
+            check(!targets.is_empty(), "pairs.files.targets", none, "name a file for each file of paths");
+        }
         let fraction = self.validation_fraction;
         check(
             (0.0..1.0).contains(&fraction),

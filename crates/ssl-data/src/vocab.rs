@@ -22,9 +22,10 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::config::TokenizerConfig;
+use crate::document::BORDER;
 use crate::error::{Error, Result};
 
-pub use special::{CLASS, END, MASK, PAD, sentinel};
+pub use special::{CLASS, END, MASK, PAD, TO, sentinel};
 pub use stream::Stream;
 
 /// The separator between documents in every vocabulary trained here.
@@ -45,6 +46,8 @@ struct Inner {
     json: String,
     size: u32,
     separator: u32,
+    /// The id between the two sides of a pair, where there is one.
+    to: Option<u32>,
     /// Every special token, by id.
     specials: BTreeMap<u32, String>,
     encoder: Encoder,
@@ -92,13 +95,13 @@ impl Vocab {
             load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
         let size = load::size(&tokenizer).map_err(fault)?;
         let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
-        let specials = special::all(&tokenizer, separator);
+        let (specials, to) = (special::all(&tokenizer, separator), special::find(&tokenizer, TO));
         let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
             (Some(bpe), _) => Encoder::Bpe(Box::new(bpe)),
             (None, Some(chars)) => Encoder::Chars(chars),
             (None, None) => Encoder::Library,
         };
-        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, specials, encoder })))
+        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, to, specials, encoder })))
     }
 
     /// Writes `tokenizer.json`, whole or not at all.
@@ -185,6 +188,17 @@ impl Vocab {
     }
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let Some(to) = self.0.to else { return self.encode_side(text, ids) };
+        for (side, text) in text.split(BORDER).enumerate() {
+            if side > 0 {
+                ids.push(to);
+            }
+            self.encode_side(text, ids)?;
+        }
+        Ok(())
+    }
+
+    fn encode_side(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         match &self.0.encoder {
             Encoder::Bpe(bpe) => bpe.encode(text, ids),
             Encoder::Chars(chars) => chars.encode(text, ids),
