@@ -243,7 +243,6 @@ impl Electra {
     ///
     /// # Panics
     /// When the model has no generator; see [`Parts`].
-    #[must_use]
     pub fn generator_hidden(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let reading = Reading::rows(rows);
         self.both().0.forward(&self.embeddings.forward(&reading, pass), &reading, pass)
@@ -253,7 +252,6 @@ impl Electra {
     ///
     /// # Panics
     /// When the model has no generator.
-    #[must_use]
     pub fn generator_logits(&self, hidden: &Tensor, never: Option<i64>) -> Tensor {
         self.both().1.logits(hidden, &self.embeddings.tokens_ve, never)
     }

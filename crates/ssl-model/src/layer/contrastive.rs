@@ -59,7 +59,6 @@ impl Contrastive {
     }
 
     /// One vector a text: `hidden_bsd` to `[b, d]`, in fp32.
-    #[must_use]
     pub fn pool(&self, hidden_bsd: &Tensor, texts: &Source<Tensor>, pass: Pass) -> Tensor {
         let first = |x: &Tensor| x.select(1, 0);
         match (&self.layer, self.config.pooling) {
@@ -80,7 +79,7 @@ impl Contrastive {
         let mut loss = contrastive_loss(&first, &second, self.config.temperature);
         if pass == Pass::Train {
             for weight in unread {
-                loss.total = loss.total + weight.sum(Kind::Double) * 0.0;
+                loss.total += weight.sum(Kind::Double) * 0.0;
             }
         }
         loss

@@ -59,7 +59,6 @@ impl MaskedHead {
     }
 
     /// The vector that is compared with each token's embedding, `[.., d]` to `[.., e]`.
-    #[must_use]
     pub fn transform(&self, hidden: &Tensor) -> Tensor {
         self.norm.forward(&self.dense.forward(hidden).gelu(self.activation.approximate()))
     }
@@ -71,7 +70,6 @@ impl MaskedHead {
     }
 
     /// Logits in fp32, `[.., d]` to `[.., v]`.
-    #[must_use]
     pub fn logits(&self, hidden: &Tensor, table_ve: &Tensor, never: Option<i64>) -> Tensor {
         token_logits(&self.transform(hidden), table_ve, Some(&self.bias_v), never)
     }

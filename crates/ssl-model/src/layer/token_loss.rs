@@ -39,7 +39,6 @@ pub fn token_loss_at(
 }
 
 /// The positions whose targets have a weight, counted through all rows: i64, `[n]`.
-#[must_use]
 pub fn counted(rows: &Rows<Tensor>) -> Tensor {
     rows.weights.flatten(0, 1).nonzero().squeeze_dim(1)
 }
@@ -68,7 +67,6 @@ fn cross_entropy(
 }
 
 /// Logits in fp32, `[b, t, v]`, under the same head.
-#[must_use]
 pub fn token_logits(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tensor>, never: Option<i64>) -> Tensor {
     hidden_btd.linear(head_vd, barred(bias_v, head_vd, never).as_ref()).to_kind(Kind::Float)
 }
