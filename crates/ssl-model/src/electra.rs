@@ -361,7 +361,8 @@ impl Model for Electra {
         let generator = self.generator.as_ref().map_or(0, |(encoder, _)| {
             let stack = self.config.generator();
             let width = u64::from(stack.width);
-            stack.flops(length) + 6 * (project(encoder, width) + width * e + e * self.vocab as u64)
+            let head = MaskedHead::often(width * e + e * self.vocab as u64, 15);
+            stack.flops(length) + 6 * (project(encoder, width) + head)
         });
         self.config.discriminator().flops(length) + 6 * (project(&self.discriminator, d) + d * d + d) + generator
     }

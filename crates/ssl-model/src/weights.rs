@@ -4,7 +4,7 @@ mod hf;
 mod names;
 mod safetensors;
 
-pub use hf::{read_config, write_config, write_generator_config};
+pub use hf::{read_config, write_config};
 pub use safetensors::{Entry, File, write};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tch::Tensor;
 
+use crate::config::{ElectraConfig, ModelConfig, Parts};
 use crate::error::{Error, Result};
 use crate::params::Params;
 
@@ -89,20 +90,42 @@ pub fn save(path: &Path, params: &Params, extra: &[(String, Tensor)]) -> Result<
     write(path, &list)
 }
 
-/// The weights of an ELECTRA's generator under the names of a model of its own; empty for any other model.
+/// Writes a folder for transformers: the weights, `extra` tensors beside them, and `config.json`; `separator`, where known,
+/// begins and ends documents. An ELECTRA of two becomes two models, the generator's in the folder `generator`.
 ///
-/// Together with [`write_generator_config`] they make a folder for transformers' `ElectraForMaskedLM`.
-#[must_use]
-pub fn generator(params: &Params) -> Vec<(String, Tensor)> {
-    let named = |name: &str| params.list().iter().any(|param| param.name.starts_with(name));
-    if !named(names::GENERATOR) {
-        return Vec::new();
+/// # Errors
+/// When the disk refuses.
+pub fn export(
+    dir: &Path,
+    config: &ModelConfig,
+    vocab: u32,
+    separator: Option<u32>,
+    params: &Params,
+    extra: &[(String, Tensor)],
+) -> Result<()> {
+    let ModelConfig::Electra(both) = config else {
+        save(&dir.join(WEIGHTS), params, extra)?;
+        return write_config(&dir.join(CONFIG), config, vocab, separator);
+    };
+    let list = |rename: &dyn Fn(&str) -> Option<String>| -> Vec<(String, Tensor)> {
+        let named = params.list().iter().map(|param| Some((rename(&param.name)?, param.master.shallow_clone())));
+        named.flatten().collect()
+    };
+    let discriminator = list(&|name| (!name.starts_with(names::GENERATOR)).then(|| name.to_owned()));
+    write(&dir.join(WEIGHTS), &discriminator)?;
+    let alone = ModelConfig::Electra(ElectraConfig { parts: Parts::Discriminator, ..both.clone() });
+    write_config(&dir.join(CONFIG), &alone, vocab, separator)?;
+    if both.parts == Parts::Discriminator {
+        return Ok(());
     }
-    let own = |name: &str| match name.strip_prefix(names::GENERATOR) {
+    let dir = dir.join("generator");
+    fs::create_dir_all(&dir).map_err(|source| Error::Io { action: "create", path: dir.clone(), source })?;
+    let generator = list(&|name| match name.strip_prefix(names::GENERATOR) {
         Some(own) => Some(own.to_owned()),
         None => name.starts_with("electra.embeddings.").then(|| name.to_owned()),
-    };
-    params.list().iter().filter_map(|param| Some((own(&param.name)?, param.master.shallow_clone()))).collect()
+    });
+    write(&dir.join(WEIGHTS), &generator)?;
+    hf::write_generator_config(&dir.join(CONFIG), both, vocab)
 }
 
 /// Which tensor is in which file.

@@ -86,17 +86,26 @@ fn a_discriminator_alone_and_a_generator_alone_are_models_of_their_own() {
     fs::write(&path, config.to_string()).expect("room");
     assert_eq!(read(dir.path(), &list).expect("a model"), expected("electra"));
 
+    // Exported, the two are apart, each with the tables; and a discriminator is read again.
     let golden = Golden::open("electra");
-    let own = weights::generator(&golden.params);
-    let stored = golden.params.list().iter().filter(|param| param.name.starts_with("generator.")).count();
-    let tables = golden.params.list().iter().filter(|param| param.name.starts_with("electra.embeddings.")).count();
-    assert_eq!((own.len(), tables), (stored + tables, 5));
-    assert!(own.iter().any(|(name, _)| name == "generator_lm_head.bias"), "{own:?}");
-    let ModelConfig::Electra(config) = &golden.config else { panic!("another model") };
-    weights::write_generator_config(&path, config, golden.vocab).expect("room");
-    let written: Value = serde_json::from_slice(&fs::read(&path).expect("a config")).expect("JSON");
+    let out = tempfile::tempdir().expect("a folder");
+    weights::export(out.path(), &golden.config, golden.vocab, None, &golden.params, &[]).expect("room");
+    let names = |dir: &Path| -> Vec<String> {
+        let file = File::open(&dir.join(WEIGHTS)).expect("weights");
+        file.entries().map(|entry| entry.name.clone()).collect()
+    };
+    let (discriminator, generator) = (names(out.path()), names(&out.path().join("generator")));
+    let tables = generator.iter().filter(|name| discriminator.contains(name) && name.contains(".embeddings.")).count();
+    assert_eq!((tables, discriminator.len() + generator.len()), (5, golden.params.list().len() + 5));
+    assert!(discriminator.iter().all(|name| !name.starts_with("generator.")), "{discriminator:?}");
+    assert!(generator.iter().any(|name| name == "generator_lm_head.bias"), "{generator:?}");
+    let written = fs::read(out.path().join("generator").join(CONFIG)).expect("a config");
+    let written: Value = serde_json::from_slice(&written).expect("JSON");
     assert_eq!((&written["hidden_size"], &written["vocab_size"]), (&json!(8), &json!(97)));
-    assert!(weights::generator(&Golden::open("bert").params).is_empty());
+    let list =
+        renamed("electra", dir.path(), |name| if discriminator.contains(&name.to_owned()) { name.into() } else { String::new() });
+    fs::copy(out.path().join(CONFIG), &path).expect("a config");
+    assert_eq!(read(dir.path(), &list).expect("a model"), expected("electra"));
 }
 
 #[test]

@@ -109,11 +109,8 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
     store(path, &json)
 }
 
-/// Writes the `config.json` of an ELECTRA's generator, as of a model of its own, whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn write_generator_config(path: &Path, config: &ElectraConfig, vocab: u32) -> Result<()> {
+/// Writes the `config.json` of an ELECTRA's generator, as of a model of its own.
+pub(super) fn write_generator_config(path: &Path, config: &ElectraConfig, vocab: u32) -> Result<()> {
     let mut json = electra::write_generator(config);
     json["vocab_size"] = vocab.into();
     store(path, &json)
