@@ -59,8 +59,10 @@ pub(crate) struct Facts<'a> {
 /// What was reached on the validation text.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Score {
-    /// Nats per token.
+    /// Nats per target.
     pub(crate) loss: Option<f64>,
+    /// Nats per target of a guess by frequency alone.
+    pub(crate) unigram: Option<f64>,
     /// Bits per byte of the model.
     pub(crate) bits_per_byte: Option<f64>,
     /// Its standard error.

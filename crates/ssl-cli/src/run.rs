@@ -85,11 +85,24 @@ impl RunConfig {
                 format!("give {}, train.batch-rows", self.train.batch_rows),
             ));
         }
+        if matches!(self.model, ModelConfig::Lstm(_)) && self.data.windows == (WindowConfig::Isolated {}) {
+            let message = "a recurrent model reads past the documents' separators";
+            faults.push(Fault::new("data.windows.isolated", message, "take streams, or segments for a document at a time"));
+        }
         let (objective, model) = (&self.objective, &self.model);
         if !model.reads(objective.form()) {
             let message = format!("the {} objective makes batches that {} does not read", objective.name(), model.name());
             let hint = "the README says which objectives go with which models";
             faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
+        }
+        let asked = matches!(objective, ObjectiveConfig::Masked(masked) if masked.next_sentence);
+        if let ModelConfig::Bert(bert) = model
+            && bert.next_sentence != asked
+        {
+            let message =
+                if asked { "nobody answers whether a sentence follows" } else { "nobody asks whether a sentence follows" };
+            let hint = "give objective.masked.next-sentence and model.bert.next-sentence the same value";
+            faults.push(Fault::new("model.bert", message, hint));
         }
         let (name, warmup) = match self.schedule {
             ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),

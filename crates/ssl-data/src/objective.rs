@@ -1,17 +1,32 @@
 //! Objectives: how windows of a corpus become a batch, that is, what is predicted from what.
 
 pub mod causal;
+pub mod contrastive;
+pub mod diffusion;
+mod fill;
+pub mod hybrid;
+pub mod infill;
+pub mod masked;
+pub mod mixture;
+pub mod span;
 
 use serde::{Deserialize, Serialize};
 
 pub use causal::Causal;
+pub use contrastive::Contrastive;
+pub use diffusion::Diffusion;
+pub use hybrid::{Hybrid, HybridConfig};
+pub use infill::{Infill, InfillConfig};
+pub use masked::{Masked, MaskedConfig};
+pub use mixture::Mixture;
+pub use span::{Span, SpanConfig};
 
 use self::causal::Reach;
 use crate::batch::{Batch, Grid, Window};
 use crate::config::{Fault, WindowConfig};
 use crate::error::Result;
 use crate::rng::Rng;
-use crate::vocab::Vocab;
+use crate::vocab::{MASK, PAD, Vocab};
 
 /// Turns windows into one batch; pure, so that a batch is a function of the corpus, the configuration, the seed and the samples.
 pub trait Objective: Send + Sync {
@@ -65,6 +80,20 @@ pub enum Meaning {
 pub enum ObjectiveConfig {
     /// Every token from those before it. Source: Bengio et al. 2003; Radford et al. 2018.
     Causal {},
+    /// Tokens that were taken out, from both sides. Source: Devlin et al. 2019.
+    Masked(MaskedConfig),
+    /// Runs of tokens that were taken out, written one after another. Source: Raffel et al. 2020.
+    Span(SpanConfig),
+    /// Seven ways to take text out, each with its mode token. Source: Tay et al. 2022 (UL2).
+    Mixture {},
+    /// Everything that a random share of masks hides. Source: Sahoo et al. 2024 (MDLM).
+    Diffusion {},
+    /// Causal rows and masked ones in one stack. Source: Charpentier and Samuel 2024 (GPT-BERT).
+    Hybrid(HybridConfig),
+    /// Causal rows, some of which move their middle to the end. Source: Bavarian et al. 2022.
+    Infill(InfillConfig),
+    /// Two readings of a text against other texts. Source: Gao et al. 2021 (`SimCSE`).
+    Contrastive {},
 }
 
 impl ObjectiveConfig {
@@ -76,6 +105,13 @@ impl ObjectiveConfig {
         let reach = Reach::from(windows);
         Ok(match self {
             Self::Causal {} => Box::new(Causal::new(length, vocab.separator(), reach)),
+            Self::Masked(config) => Box::new(Masked::new(config, length, vocab)?),
+            Self::Span(config) => Box::new(Span::new(*config, length, vocab)?),
+            Self::Mixture {} => Box::new(Mixture::new(length, vocab)?),
+            Self::Diffusion {} => Box::new(Diffusion::new(length, vocab)?),
+            Self::Hybrid(config) => Box::new(Hybrid::new(config, length, vocab)?),
+            Self::Infill(config) => Box::new(Infill::new(*config, length, vocab)?),
+            Self::Contrastive {} => Box::new(Contrastive::new(length, vocab)?),
         })
     }
 
@@ -84,6 +120,13 @@ impl ObjectiveConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Causal {} => "causal",
+            Self::Masked(_) => "masked",
+            Self::Span(_) => "span",
+            Self::Mixture {} => "mixture",
+            Self::Diffusion {} => "diffusion",
+            Self::Hybrid(_) => "hybrid",
+            Self::Infill(_) => "infill",
+            Self::Contrastive {} => "contrastive",
         }
     }
 
@@ -91,7 +134,11 @@ impl ObjectiveConfig {
     #[must_use]
     pub fn form(&self) -> Form {
         match self {
-            Self::Causal {} => Form::Causal,
+            Self::Causal {} | Self::Infill(_) => Form::Causal,
+            Self::Masked(_) | Self::Diffusion {} => Form::Both,
+            Self::Hybrid(_) => Form::Prefix,
+            Self::Span(_) | Self::Mixture {} => Form::Pair,
+            Self::Contrastive {} => Form::Texts,
         }
     }
 
@@ -100,6 +147,11 @@ impl ObjectiveConfig {
     pub fn special_tokens(&self) -> Vec<String> {
         match self {
             Self::Causal {} => Vec::new(),
+            Self::Masked(_) | Self::Contrastive {} => Masked::special_tokens(),
+            Self::Span(_) => Span::special_tokens(),
+            Self::Mixture {} => Mixture::special_tokens(),
+            Self::Diffusion {} | Self::Hybrid(_) => [PAD, MASK].map(String::from).to_vec(),
+            Self::Infill(_) => infill::MARKS.map(String::from).to_vec(),
         }
     }
 
@@ -107,7 +159,11 @@ impl ObjectiveConfig {
     #[must_use]
     pub fn validate(&self) -> Vec<Fault> {
         match self {
-            Self::Causal {} => Vec::new(),
+            Self::Masked(config) => config.validate(),
+            Self::Span(config) => config.validate(),
+            Self::Hybrid(config) => config.validate(),
+            Self::Infill(config) => config.validate(),
+            Self::Causal {} | Self::Mixture {} | Self::Diffusion {} | Self::Contrastive {} => Vec::new(),
         }
     }
 }

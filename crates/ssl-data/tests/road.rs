@@ -148,7 +148,7 @@ proptest! {
             let windows = windows(&sampler);
             let batch = Causal::new(length, SEPARATOR, Reach::from(&kind)).collate(&windows, &mut []);
             let rows = batch.rows().expect("rows");
-            let mut pairs = weighted(&rows, &windows, length);
+            let mut pairs = weighted(rows, &windows, length);
             pairs.sort_unstable();
             prop_assert_eq!(&pairs, &expect, "{:?}", kind);
             prop_assert!(sampler.in_order(sampler.in_order_len()).is_err());
@@ -179,6 +179,36 @@ proptest! {
             pairs.dedup();
             prop_assert_eq!(&pairs, &expect, "{:?}", kind);
         }
+    }
+
+    #[test]
+    fn streams_go_on_where_they_ended(
+        lengths in prop::collection::vec(0_usize..40, 1..20), length in 1_usize..30, rows in 1_u32..7, epoch in 0_u64..3,
+    ) {
+        let documents = documents(&lengths);
+        let (_dir, corpus) = corpus(&documents, 100);
+        let sampler = Sampler::new(&corpus, &WindowConfig::Streams { rows }, length, 5)?;
+        let streams = sampler.streams().expect("streams");
+        let n = sampler.epoch_len();
+        prop_assert_eq!(n % streams, 0);
+        let mut read = vec![Vec::new(); streams as usize];
+        for sample in epoch * n..(epoch + 1) * n {
+            let window = sampler.window(sample)?;
+            let (row, step) = ((sample % streams) as usize, sample % n / streams);
+            prop_assert_eq!(window.continues, step > 0);
+            let stream: &mut Vec<u32> = &mut read[row];
+            if let Some(last) = stream.pop() {
+                prop_assert_eq!(last, window.tokens[0], "a window begins with the last target of the one before");
+            }
+            stream.extend(&window.tokens);
+        }
+        // Each stream ends with the token that the next begins with; together they are the split, once.
+        let mut whole = vec![read[0][0]];
+        for stream in &read {
+            prop_assert_eq!(whole.last(), stream.first());
+            whole.extend(&stream[1..]);
+        }
+        prop_assert_eq!(whole, stream(&documents));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod config;
 pub mod error;
 pub mod estimate;
 pub mod sample;
+pub mod unigram;
+pub mod unmask;
 
 pub use error::{Error, Result};
 pub use estimate::Estimate;

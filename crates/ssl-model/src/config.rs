@@ -13,9 +13,13 @@ pub use crate::gpt::{Activation, GptConfig};
 pub use crate::layer::{ContrastiveConfig, Pooling};
 use crate::llama::Llama;
 pub use crate::llama::LlamaConfig;
+use crate::lstm::Lstm;
+pub use crate::lstm::LstmConfig;
 use crate::model::Model;
 use crate::modernbert::Modernbert;
 pub use crate::modernbert::ModernbertConfig;
+use crate::multi_token::MultiToken;
+pub use crate::multi_token::MultiTokenConfig;
 use crate::params::Params;
 
 mod check;
@@ -30,6 +34,10 @@ pub enum ModelConfig {
     Gpt(GptConfig),
     /// Llama.
     Llama(LlamaConfig),
+    /// A recurrent model.
+    Lstm(LstmConfig),
+    /// A Llama that foretells several tokens at once.
+    MultiToken(MultiTokenConfig),
     /// BERT and `RoBERTa`.
     Bert(BertConfig),
     /// `ModernBERT`.
@@ -44,6 +52,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(config) => Box::new(Gpt::new(config, vocab, params)),
             Self::Llama(config) => Box::new(Llama::new(config, vocab, params)),
+            Self::Lstm(config) => Box::new(Lstm::new(config, vocab, params)),
+            Self::MultiToken(config) => Box::new(MultiToken::new(config, vocab, params)),
             Self::Bert(config) => Box::new(Bert::new(config, vocab, params)),
             Self::Modernbert(config) => Box::new(Modernbert::new(config, vocab, params)),
             Self::Electra(config) => Box::new(Electra::new(config, vocab, params)),
@@ -55,6 +65,7 @@ impl ModelConfig {
     pub fn reads(&self, form: Form) -> bool {
         match self {
             Self::Gpt(_) | Self::Llama(_) => matches!(form, Form::Causal | Form::Both | Form::Prefix),
+            Self::Lstm(_) | Self::MultiToken(_) => form == Form::Causal,
             Self::Electra(config) if config.parts == Parts::Discriminator => form == Form::Texts,
             Self::Bert(_) | Self::Modernbert(_) | Self::Electra(_) => matches!(form, Form::Both | Form::Texts),
         }
@@ -66,6 +77,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(_) => "gpt",
             Self::Llama(_) => "llama",
+            Self::Lstm(_) => "lstm",
+            Self::MultiToken(_) => "multi-token",
             Self::Bert(_) => "bert",
             Self::Modernbert(_) => "modernbert",
             Self::Electra(_) => "electra",
@@ -78,6 +91,8 @@ impl ModelConfig {
         match self {
             Self::Gpt(config) => config.context_tokens,
             Self::Llama(config) => config.context_tokens,
+            Self::Lstm(config) => config.context_tokens,
+            Self::MultiToken(config) => config.llama.context_tokens,
             Self::Bert(config) => config.context_tokens,
             Self::Modernbert(config) => config.context_tokens,
             Self::Electra(config) => config.context_tokens,
@@ -90,6 +105,8 @@ impl ModelConfig {
         let (layers, width, heads) = match self {
             Self::Gpt(c) => (c.layers, c.width, c.heads),
             Self::Llama(c) => (c.layers, c.width, c.heads),
+            Self::Lstm(c) => (c.layers, c.width, 1),
+            Self::MultiToken(c) => (c.llama.layers, c.llama.width, c.llama.heads),
             Self::Bert(c) => (c.layers, c.width, c.heads),
             Self::Modernbert(c) => (c.layers, c.width, c.heads),
             Self::Electra(c) => (c.layers, c.width, c.heads),
@@ -107,6 +124,11 @@ impl ModelConfig {
         match self {
             Self::Gpt(c) => wide([c.layers, c.width, c.feed_forward()], 2),
             Self::Llama(c) => wide([c.layers, c.width, c.feed_forward_width], 3),
+            Self::Lstm(c) => wide([c.layers, c.width, c.width], 6),
+            Self::MultiToken(c) => {
+                let l = &c.llama;
+                wide([l.layers.saturating_add(c.future_tokens).saturating_sub(1), l.width, l.feed_forward_width], 3)
+            }
             Self::Bert(c) => c.numbers(u64::from(vocab)),
             Self::Modernbert(c) => c.numbers(u64::from(vocab)),
             Self::Electra(c) => c.numbers(u64::from(vocab)),
@@ -118,32 +140,10 @@ impl ModelConfig {
     pub fn validate(&self) -> Vec<Fault> {
         let mut check = Check::new(self.name());
         match self {
-            Self::Gpt(c) => {
-                check.share("dropout", c.dropout, "0.1 is GPT-2's");
-                check.sizes(&[
-                    ("layers", c.layers),
-                    ("width", c.width),
-                    ("context-tokens", c.context_tokens),
-                    ("feed-forward-width", c.feed_forward()),
-                ]);
-                check.heads("heads", c.heads, c.width);
-            }
-            Self::Llama(c) => {
-                let grouped = c.kv_heads > 0 && c.heads.is_multiple_of(c.kv_heads);
-                let uneven = || (format!("{} heads cannot share {}", c.heads, c.kv_heads), "give a divisor of heads".into());
-                check.that(grouped, "kv-heads", uneven);
-                check.pairs("heads", c.heads, c.width, c.context_tokens);
-                let still = || (format!("{} turns nothing", c.rope_base), "10000 is the paper's".into());
-                check.that(c.rope_base > 1.0, "rope-base", still);
-                check.sizes(&[
-                    ("layers", c.layers),
-                    ("kv-heads", c.kv_heads),
-                    ("width", c.width),
-                    ("context-tokens", c.context_tokens),
-                    ("feed-forward-width", c.feed_forward_width),
-                ]);
-                check.heads("heads", c.heads, c.width);
-            }
+            Self::Gpt(c) => c.check(&mut check),
+            Self::Llama(c) => c.check(&mut check),
+            Self::Lstm(c) => c.check(&mut check),
+            Self::MultiToken(c) => c.check(&mut check),
             Self::Bert(c) => c.check(&mut check),
             Self::Modernbert(c) => c.check(&mut check),
             Self::Electra(c) => c.check(&mut check),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::init::{Role, Scheme};
 use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
@@ -67,6 +68,17 @@ impl Default for GptConfig {
 }
 
 impl GptConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        check.share("dropout", self.dropout, "0.1 is GPT-2's");
+        check.sizes(&[
+            ("layers", self.layers),
+            ("width", self.width),
+            ("context-tokens", self.context_tokens),
+            ("feed-forward-width", self.feed_forward()),
+        ]);
+        check.heads("heads", self.heads, self.width);
+    }
+
     /// Features inside the feed-forward.
     #[must_use]
     pub fn feed_forward(&self) -> u32 {
@@ -138,7 +150,7 @@ impl Gpt {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`; `positions_td` already embedded.
-    fn hidden(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
         let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
         for (i, block) in self.blocks.iter().enumerate() {
             h = block.forward(&h, mask, pass, cache.as_deref_mut().map(|cache| (cache, i)));
@@ -153,7 +165,7 @@ impl Gpt {
             None => self.positions_td.narrow(0, 0, t),
             Some(_) => embedding(&self.positions_td, &rows.positions),
         };
-        self.hidden(&rows.inputs, &positions, &Mask::of(rows), pass, None)
+        self.stream(&rows.inputs, &positions, &Mask::of(rows), pass, None)
     }
 }
 
@@ -241,7 +253,7 @@ impl Decode for Gpt {
         let positions = self.positions_td.narrow(0, cache.tokens, s);
         // Several tokens at once are only read into an empty cache, where causal means causal.
         assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
+        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
     }

@@ -22,8 +22,10 @@ pub mod gpt;
 pub mod init;
 pub mod layer;
 pub mod llama;
+pub mod lstm;
 pub mod model;
 pub mod modernbert;
+pub mod multi_token;
 pub mod params;
 pub mod weights;
 

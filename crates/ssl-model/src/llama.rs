@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Kind, Tensor};
 
+use crate::config::Check;
 use crate::init::{Role, Scheme};
 use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
@@ -51,6 +52,33 @@ pub struct LlamaConfig {
     pub init: Scheme,
 }
 
+impl LlamaConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        let grouped = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
+        let uneven = || (format!("{} heads cannot share {}", self.heads, self.kv_heads), "give a divisor of heads".into());
+        check.that(grouped, "kv-heads", uneven);
+        check.pairs("heads", self.heads, self.width, self.context_tokens);
+        let still = || (format!("{} turns nothing", self.rope_base), "10000 is the paper's".into());
+        check.that(self.rope_base > 1.0, "rope-base", still);
+        check.sizes(&[
+            ("layers", self.layers),
+            ("kv-heads", self.kv_heads),
+            ("width", self.width),
+            ("context-tokens", self.context_tokens),
+            ("feed-forward-width", self.feed_forward_width),
+        ]);
+        check.heads("heads", self.heads, self.width);
+    }
+
+    /// See [`Model::flops`].
+    pub(crate) fn flops(&self, vocab: u32, length: u64) -> u64 {
+        let (layers, d, up) = (u64::from(self.layers), u64::from(self.width), u64::from(self.feed_forward_width));
+        let narrow = d / u64::from(self.heads) * u64::from(self.kv_heads);
+        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * u64::from(vocab);
+        6 * matrices + 12 * layers * d * length
+    }
+}
+
 const fn default_base() -> f64 {
     10_000.0
 }
@@ -66,16 +94,16 @@ const NAME: &str = "llama";
 pub struct Llama {
     config: LlamaConfig,
     vocab: i64,
-    tokens_vd: Tensor,
-    blocks: Vec<Block>,
-    norm: RmsNorm,
-    head_vd: Tensor,
-    rotary: Rotary,
+    pub(crate) tokens_vd: Tensor,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: RmsNorm,
+    pub(crate) head_vd: Tensor,
+    pub(crate) rotary: Rotary,
 }
 
 /// One layer: attention, then feed-forward, each added to the stream.
 #[derive(Debug)]
-struct Block {
+pub(crate) struct Block {
     norm1: RmsNorm,
     q: Linear,
     k: Linear,
@@ -106,7 +134,7 @@ impl Llama {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
-    fn hidden(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
         let turn = self.rotary.at(positions_bt);
         let mut h = embedding(&self.tokens_vd, ids_bt);
         for (i, block) in self.blocks.iter().enumerate() {
@@ -116,14 +144,17 @@ impl Llama {
     }
 
     fn read(&self, rows: &Rows<Tensor>) -> Tensor {
-        // Without documents every row counts from 0, so one row of angles serves all.
-        let positions = if rows.documents.is_some() { rows.positions.shallow_clone() } else { rows.positions.narrow(0, 0, 1) };
-        self.hidden(&rows.inputs, &positions, &Mask::of(rows), None)
+        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), None)
+    }
+
+    /// The positions to turn by: without documents every row counts from 0, so that one row of angles serves all.
+    pub(crate) fn positions(rows: &Rows<Tensor>) -> Tensor {
+        if rows.documents.is_some() { rows.positions.shallow_clone() } else { rows.positions.narrow(0, 0, 1) }
     }
 }
 
 impl Block {
-    fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
+    pub(crate) fn new(config: &LlamaConfig, name: &str, params: &mut Params) -> Self {
         let (d, up, layers) = (i64::from(config.width), i64::from(config.feed_forward_width), i64::from(config.layers));
         let narrow = d / i64::from(config.heads) * i64::from(config.kv_heads);
         let mut linear = |part: &str, role| Linear::new(params, &format!("{name}.{part}"), config.init, role);
@@ -148,7 +179,7 @@ impl Block {
         }
     }
 
-    fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
+    pub(crate) fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
         let x = self.norm1.forward(h);
         let Attention { heads, kv_heads } = self.attention;
         let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
@@ -182,11 +213,7 @@ impl Model for Llama {
     }
 
     fn flops(&self, length: u64) -> u64 {
-        let c = &self.config;
-        let (layers, d, up) = (u64::from(c.layers), u64::from(c.width), u64::from(c.feed_forward_width));
-        let narrow = d / u64::from(c.heads) * u64::from(c.kv_heads);
-        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * self.vocab as u64;
-        6 * matrices + 12 * layers * d * length
+        self.config.flops(self.vocab as u32, length)
     }
 
     fn context(&self) -> usize {
@@ -203,7 +230,7 @@ impl Decode for Llama {
         let (_, s) = tokens_bs.size2().unwrap_or_default();
         assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
         let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
-        let h = self.hidden(tokens_bs, &positions, &Mask::Causal, Some(cache));
+        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Some(cache));
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
     }

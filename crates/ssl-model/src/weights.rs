@@ -79,6 +79,24 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
     Ok(())
 }
 
+/// Takes from a file the weights that `params` has under the same name and shape; returns how many.
+///
+/// # Errors
+/// When a file is damaged.
+pub fn adopt(path: &Path, params: &Params) -> Result<usize> {
+    let mut taken = 0;
+    for file in shards(path)?.iter().map(|path| File::open(path)) {
+        let file = file?;
+        for (index, param) in params.list().iter().enumerate() {
+            if let Some(entry) = file.find(&param.name).filter(|entry| entry.shape == param.master.size()) {
+                params.set(index, &file.tensor(entry)?.to_device(params.device()));
+                taken += 1;
+            }
+        }
+    }
+    Ok(taken)
+}
+
 /// Writes the fp32 masters of `params`, and `extra` tensors beside them, whole or not at all.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! The `[optim]` and `[train]` sections of a run.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 use ssl_model::params::Precision;
@@ -14,7 +16,9 @@ pub struct TrainConfig {
     pub steps: Option<u64>,
     /// Wall minutes: the speed of the first ten seconds decides how many steps fit, and that number is kept from then on.
     pub minutes: Option<f64>,
-    /// Windows in one forward pass.
+    /// A model whose weights this one begins with, where names and shapes agree: a run, a checkpoint or a model folder.
+    pub from: Option<PathBuf>,
+    /// Rows in one forward pass.
     pub batch_rows: u32,
     /// Forward passes in one step.
     #[serde(default = "one")]

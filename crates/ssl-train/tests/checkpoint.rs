@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ssl_model::config::ModelConfig;
 use ssl_model::params::Precision;
 use ssl_train::checkpoint::{Checkpoint, rotate};
 use ssl_train::state::TrainState;
@@ -102,7 +103,8 @@ fn another_shape_is_refused_by_name() {
     two(dir.path());
     let found = Checkpoint::latest(dir.path()).expect("a listing").0.expect("a checkpoint");
     let mut wider = Setup::new(Precision::Fp32);
-    wider.model.width = 32;
+    let ModelConfig::Gpt(gpt) = &mut wider.model else { panic!("a GPT was set up") };
+    gpt.width = 32;
     let mut state = wider.begin(VOCAB).1;
     let before = bits(&state);
     let fault = found.restore(&mut state).expect_err("another width");

@@ -2,6 +2,7 @@
 
 mod support;
 
+use ssl_model::config::ModelConfig;
 use ssl_model::params::Precision;
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::trainer::{StepReport, Stopped};
@@ -12,10 +13,9 @@ fn timeless(reports: &[StepReport]) -> Vec<StepReport> {
     reports.iter().map(|report| StepReport { seconds: 0.0, ..*report }).collect()
 }
 
-fn dies_and_goes_on(precision: Precision) {
+fn dies_and_goes_on(setup: &Setup) {
     let dir = tempfile::tempdir().expect("a folder");
     let corpus = corpus(&dir.path().join("corpus"));
-    let setup = Setup::new(precision);
 
     let (model, mut whole) = setup.begin(corpus.vocab_size());
     let mut listener = Listener::default();
@@ -46,12 +46,17 @@ fn dies_and_goes_on(precision: Precision) {
 
 #[test]
 fn in_fp32_with_accumulation_and_dropout() {
-    dies_and_goes_on(Precision::Fp32);
+    dies_and_goes_on(&Setup::new(Precision::Fp32));
 }
 
 #[test]
 fn in_bf16_with_accumulation_and_dropout() {
-    dies_and_goes_on(Precision::Bf16);
+    dies_and_goes_on(&Setup::new(Precision::Bf16));
+}
+
+#[test]
+fn with_a_state_that_is_carried_from_batch_to_batch() {
+    dies_and_goes_on(&Setup::recurrent());
 }
 
 #[test]
@@ -103,7 +108,9 @@ fn micro_batches_add_up_to_the_batch() {
     let corpus = corpus(&dir.path().join("corpus"));
     let losses = |rows, passes| {
         let mut setup = Setup::new(Precision::Fp32);
-        (setup.train.batch_rows, setup.train.accumulate, setup.train.steps, setup.model.dropout) = (rows, passes, Some(10), 0.0);
+        (setup.train.batch_rows, setup.train.accumulate, setup.train.steps) = (rows, passes, Some(10));
+        let ModelConfig::Gpt(gpt) = &mut setup.model else { panic!("a GPT was set up") };
+        gpt.dropout = 0.0;
         let (model, mut state) = setup.begin(corpus.vocab_size());
         let mut listener = Listener::default();
         setup.fit(model.as_ref(), &mut state, &corpus, &dir.path().join("runs"), &mut listener).expect("a run");

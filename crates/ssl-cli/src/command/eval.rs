@@ -54,17 +54,14 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     let mut results = Vec::new();
     let mut lines = Vec::new();
     for task in &args.tasks {
-        let scores: Vec<(&str, Estimate)> = match task.as_str() {
-            "perplexity" => {
-                let loss = found.nats_per_token;
-                // The error of an exponential, to first order.
-                let perplexity = loss.value.exp();
-                vec![("perplexity", Estimate { value: perplexity, stderr: perplexity * loss.stderr, n: loss.n })]
-            }
-            _ => {
-                let bits = found.bits_per_byte.map(|bits| ("bits_per_byte", bits));
-                bits.into_iter().chain([("nats_per_token", found.nats_per_token)]).collect()
-            }
+        let scores: Vec<(&str, Estimate)> = if task == "perplexity" {
+            let loss = found.nats_per_token;
+            // The error of an exponential, to first order.
+            let perplexity = loss.value.exp();
+            vec![("perplexity", Estimate { value: perplexity, stderr: perplexity * loss.stderr, n: loss.n })]
+        } else {
+            let bits = found.bits_per_byte.map(|bits| ("bits_per_byte", bits));
+            bits.into_iter().chain([("nats_per_token", found.nats_per_token)]).collect()
         };
         for (metric, Estimate { value, stderr, n }) in scores {
             results

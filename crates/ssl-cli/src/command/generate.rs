@@ -4,12 +4,14 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use ssl_eval::sample::{Sampling, Want, generate};
+use ssl_data::objective::ObjectiveConfig;
+use ssl_eval::sample::{Sampling, Want};
 
 use crate::args::GenerateArgs;
 use crate::assemble::{Session, open};
 use crate::outcome::Outcome;
 use crate::signal;
+use crate::write::Writer;
 
 /// Writes text to stdout, or into the JSON document.
 pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Result<Outcome> {
@@ -28,12 +30,17 @@ pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Resu
     ids.extend(vocab.encode(&prompt)?);
     let sampling =
         Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p.unwrap_or(1.0), seed: args.seed };
+    let causal = ObjectiveConfig::Causal {};
+    let objective = opened.run.as_ref().map_or(&causal, |run| &run.objective);
+    let writer = Writer { model: opened.model.as_ref(), objective, vocab, device: opened.params.device() };
+    if !writer.writes() {
+        return Err(ssl_eval::Error::NoDecoder.into());
+    }
     let mut out = std::io::stdout();
     let mut show = |text: &str| as_json || out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
     show(&prompt);
     let (mut stream, mut text, mut tokens, mut ended) = (vocab.stream(), String::new(), 0_u64, "length");
-    let device = opened.params.device();
-    generate(opened.model.as_ref(), device, &ids, u64::from(args.max_tokens), &sampling, &mut |id| {
+    writer.write(&ids, u64::from(args.max_tokens), &sampling, &mut |id| {
         if id == vocab.separator() {
             ended = "end of document";
             return Want::Enough;

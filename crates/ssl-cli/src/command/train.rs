@@ -15,7 +15,9 @@ use ssl_data::prepare::prepare;
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
 use ssl_eval::bits_per_byte::{Validation, validate};
+use ssl_eval::unigram::unigram;
 use ssl_model::Model;
+use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, WEIGHTS};
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::feed::Feed;
@@ -52,6 +54,9 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
     let mut state = TrainState::new(params, &config.optim);
     let resumed_from = start.restore(session, &corpus, &mut state)?;
+    if let (None, Some(from)) = (resumed_from, &config.train.from) {
+        start::begin_from(session, from, &state)?;
+    }
 
     let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
     let make = || config.objective.build(&config.data.windows, length, &vocab);
@@ -85,7 +90,13 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         }
         _ => None,
     };
-    let score = score(&dir, validation.as_ref())?;
+    let mut score = score(&dir, validation.as_ref())?;
+    // The loss of an ELECTRA is more than that of its targets, so that a guess at them says nothing about it.
+    let comparable = !matches!(config.model, ModelConfig::Electra(_));
+    if let Some(measured) = measured.as_ref().filter(|_| comparable && validation.is_some()) {
+        let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
+        score.unigram = unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?;
+    }
     let why = describe(stopped);
     report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, listener.peak_flops())?;
     let speed = listener.tokens_per_second();
@@ -93,7 +104,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         "run_dir": dir, "checkpoint": checkpoint, "params": state.params.count(),
         "steps": state.progress.step, "tokens": state.progress.tokens, "train_loss": state.progress.last_loss,
         "val_loss": score.loss, "val_bpb": score.bits_per_byte, "val_bpb_stderr": score.stderr, "val_step": step,
-        "gzip_bpb": score.gzip, "xz_bpb": score.xz,
+        "unigram_loss": score.unigram, "gzip_bpb": score.gzip, "xz_bpb": score.xz,
         "tokens_per_second": speed, "mfu": listener.mfu(speed),
         "peak_rss_mib": ssl_torch::memory::peak_mib(), "wall_seconds": wall.elapsed().as_secs_f64(),
         "resumed_from": resumed_from, "stopped_because": why,
@@ -140,12 +151,15 @@ fn measure_best(
 /// The model's bits beside those of general compressors on the same text.
 fn score(dir: &Path, validation: Option<&Validation>) -> Result<Score> {
     let Some(found) = validation else { return Ok(Score::default()) };
+    let loss = Some(found.nats_per_token.value);
+    let Some(bits) = found.bits_per_byte else { return Ok(Score { loss, ..Score::default() }) };
     let text = dir.join(CORPUS).join(VALIDATION_TEXT);
     let read = || format!("cannot compress {}", text.display());
     Ok(Score {
-        loss: Some(found.nats_per_token.value),
-        bits_per_byte: found.bits_per_byte.map(|bits| bits.value),
-        stderr: found.bits_per_byte.map(|bits| bits.stderr).filter(|stderr| stderr.is_finite()),
+        loss,
+        unigram: None,
+        bits_per_byte: Some(bits.value),
+        stderr: Some(bits.stderr).filter(|stderr| stderr.is_finite()),
         gzip: compress::gzip9_bits_per_byte(&text).with_context(read)?,
         xz: compress::xz9_bits_per_byte(&text).with_context(read)?,
     })
@@ -161,13 +175,12 @@ fn describe(stopped: Stopped) -> &'static str {
 
 fn summary(dir: &Path, why: &str, state: &TrainState, score: &Score) -> String {
     let mut lines = vec![format!("{why} after {} steps, {} tokens", state.progress.step, state.progress.tokens)];
-    if let (Some(loss), Some(bits)) = (score.loss, score.bits_per_byte) {
-        let beside = |name: &str, bits: Option<f64>| bits.map_or_else(String::new, |bits| format!(", {name} {bits:.3}"));
-        lines.push(format!(
-            "validation {loss:.4} nats a token, {bits:.3} bits a byte{}{}",
-            beside("gzip -9", score.gzip),
-            beside("xz -9", score.xz)
-        ));
+    if let Some(loss) = score.loss {
+        let beside = |name: &str, number: Option<f64>| number.map_or_else(String::new, |n| format!(", {name} {n:.3}"));
+        lines.push(format!("validation {loss:.4} nats a target{}", beside("by frequency alone", score.unigram)));
+        if let Some(bits) = score.bits_per_byte {
+            lines.push(format!("{bits:.3} bits a byte{}{}", beside("gzip -9", score.gzip), beside("xz -9", score.xz)));
+        }
     }
     lines.push(format!("report {}", dir.join("report.html").display()));
     lines.join("\n")

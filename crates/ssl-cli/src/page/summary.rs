@@ -32,7 +32,7 @@ pub(super) fn tiles(page: &Page<'_>) -> String {
     }
     if let Some(loss) = finite(score.loss) {
         let perplexity = finite(Some(loss.exp())).map_or_else(String::new, |p| format!(", perplexity {}", words::scaled(p)));
-        tiles.push(("validation loss", fixed(loss), format!("nats per token{perplexity}")));
+        tiles.push(("validation loss", fixed(loss), format!("nats per target{perplexity}")));
     }
     let epochs = page.data.map_or(0.0, |data| facts.tokens as f64 / data.train.tokens.max(1) as f64);
     let epochs = if epochs > 0.0 { format!(", {} epochs", words::significant(epochs)) } else { String::new() };
@@ -76,7 +76,14 @@ pub(super) fn result(page: &Page<'_>) -> String {
 /// Bars of bits per byte: the model's beside those of compressors on the same text.
 fn comparison(page: &Page<'_>) -> String {
     let score = &page.score;
-    let rows = [("this model", score.bits_per_byte, "model"), ("xz -9", score.xz, "other"), ("gzip -9", score.gzip, "other")];
+    let (rows, unit) = if score.bits_per_byte.is_some() {
+        let rows =
+            vec![("this model", score.bits_per_byte, "model"), ("xz -9", score.xz, "other"), ("gzip -9", score.gzip, "other")];
+        (rows, "Bits that each needs for a byte of the same held-out text; less is better.")
+    } else {
+        let rows = vec![("this model", score.loss, "model"), ("a guess by frequency", score.unigram, "other")];
+        (rows, "Nats that each needs for a target of the same held-out text; less is better.")
+    };
     let rows: Vec<_> = rows
         .into_iter()
         .filter_map(|(name, bits, class)| bits.filter(|b| b.is_finite() && *b >= 0.0).map(|b| (name, b, class)))
@@ -95,11 +102,12 @@ fn comparison(page: &Page<'_>) -> String {
             fixed(*bits),
         );
     }
-    let others = [("gzip -9", score.gzip), ("xz -9", score.xz)].into_iter().filter_map(|(name, bits)| Some((name, bits?)));
-    let verdict = score.bits_per_byte.map_or_else(String::new, |model| verdict(model, others));
+    let (model, others): (Vec<_>, Vec<_>) =
+        rows.iter().map(|(name, bits, _)| (*name, *bits)).partition(|row| row.0 == "this model");
+    let verdict = model.first().map_or_else(String::new, |model| verdict(model.1, others.into_iter().rev()));
     format!(
         "<p class=\"verdict\">{}</p>\n<div class=\"bars\">\n{bars}</div>\n\
-         <p class=\"note\">Bits that each needs for a byte of the same held-out text; less is better.</p>\n",
+         <p class=\"note\">{unit}</p>\n",
         escape(&verdict)
     )
 }

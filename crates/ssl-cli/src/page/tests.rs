@@ -60,6 +60,8 @@ fn comparison_is_told_either_way() {
     assert!(told(1.5).contains("This model beats gzip -9 by 25 %, but trails xz -9 by 50 %."));
     assert!(told(3.0).contains("This model trails gzip -9 by 50 % and xz -9 by 200 %."));
     assert!(!told(f64::NAN).contains("This model"));
+    let task = Score { loss: Some(3.0), unigram: Some(6.0), ..Score::default() };
+    assert!(page("t", &[], task).render().contains("This model beats a guess by frequency by 50 %."));
     assert!(page("t", &[], Score::default()).render().contains("was not measured"));
 }
 
@@ -76,7 +78,14 @@ fn numbers_that_are_none_break_nothing() {
             ..record(step)
         };
         for records in [vec![odd(1)], vec![record(1), odd(2)], vec![odd(1), odd(2), odd(u64::MAX)]] {
-            let score = Score { loss: Some(bad), bits_per_byte: Some(bad), stderr: Some(bad), gzip: Some(bad), xz: Some(bad) };
+            let score = Score {
+                loss: Some(bad),
+                unigram: Some(bad),
+                bits_per_byte: Some(bad),
+                stderr: Some(bad),
+                gzip: Some(bad),
+                xz: Some(bad),
+            };
             let text = page("t", &records, score).render();
             assert!(!text.contains("NaN") && !text.contains("\"inf") && !text.contains(" inf"), "{bad}: {text}");
         }

@@ -14,6 +14,8 @@ use crate::config::{Activation, ContrastiveConfig, ElectraConfig, GptConfig, Lla
 use crate::error::{Error, Result};
 use crate::init::Scheme;
 
+/// The type of models that transformers does not have, and the field that holds their shape.
+const OWN: &str = "ssl";
 /// What weights that are not there yet are taken to have at most.
 const UNSEEN_BYTES: u64 = 1 << 37;
 
@@ -60,6 +62,11 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
                 init: Scheme::Gpt2,
             })
         }
+        // What transformers does not know is written as our own configuration.
+        OWN => {
+            let own = json.get(OWN).cloned().unwrap_or_default();
+            serde_json::from_value(own).map_err(|fault| fields.fault(OWN, fault.to_string()))?
+        }
         "bert" => bert::read(&fields, Variant::Bert)?,
         "roberta" => bert::read(&fields, Variant::Roberta)?,
         "electra" => electra::read(&fields)?,
@@ -98,6 +105,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
             "rms_norm_eps": c.norm_eps, "tie_word_embeddings": c.tied, "hidden_act": "silu",
             "attention_bias": false, "mlp_bias": false,
         }),
+        ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) => json!({ "model_type": OWN, OWN: config }),
         ModelConfig::Bert(c) => bert::write(c),
         ModelConfig::Modernbert(c) => modernbert::write(c),
         ModelConfig::Electra(c) => electra::write(c),

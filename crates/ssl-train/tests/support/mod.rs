@@ -13,7 +13,7 @@ use ssl_data::objective::causal::Reach;
 use ssl_data::prepare::{Silent, prepare};
 use ssl_data::sampler::Sampler;
 use ssl_model::Model;
-use ssl_model::config::{GptConfig, ModelConfig};
+use ssl_model::config::{GptConfig, LstmConfig, ModelConfig};
 use ssl_model::params::{Params, Precision};
 use ssl_torch::{Choice, Runtime};
 use ssl_train::checkpoint::Checkpoint;
@@ -31,7 +31,8 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// What a run is made of.
 pub(crate) struct Setup {
-    pub(crate) model: GptConfig,
+    pub(crate) model: ModelConfig,
+    pub(crate) windows: WindowConfig,
     pub(crate) train: TrainConfig,
     pub(crate) optim: OptimConfig,
 }
@@ -46,14 +47,23 @@ impl Setup {
             GptConfig { layers: 2, heads: 2, width: 24, context_tokens: CONTEXT as u32, dropout: 0.2, ..GptConfig::default() };
         let optim = AdamConfig { lr: 3e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
         let train = TrainConfig { precision, ..serde_json::from_value(train).expect("a train section") };
-        Self { model, train, optim: OptimConfig::Adamw(optim) }
+        let windows = WindowConfig::default();
+        Self { model: ModelConfig::Gpt(model), windows, train, optim: OptimConfig::Adamw(optim) }
+    }
+
+    /// The same with a recurrent model, which reads its text in streams.
+    pub(crate) fn recurrent() -> Self {
+        let model = LstmConfig { layers: 2, width: 24, context_tokens: CONTEXT as u32, dropout: 0.2, ..LstmConfig::default() };
+        let setup = Self::new(Precision::Fp32);
+        let windows = WindowConfig::Streams { rows: setup.train.batch_rows };
+        Self { model: ModelConfig::Lstm(model), windows, ..setup }
     }
 
     /// The state before the first step, and the model on it.
     pub(crate) fn begin(&self, vocab: u32) -> (Box<dyn Model>, TrainState) {
         let runtime = Runtime::start(Choice::Cpu, None).expect("libtorch");
         let mut params = Params::new(runtime.device(), self.train.precision, Some(self.train.seed));
-        let model = ModelConfig::Gpt(self.model.clone()).build(vocab, &mut params);
+        let model = self.model.build(vocab, &mut params);
         (model, TrainState::new(params, &self.optim))
     }
 
@@ -67,9 +77,8 @@ impl Setup {
         listener: &mut Listener,
     ) -> Result<Stopped, Error> {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let windows = WindowConfig::default();
-        let sampler = Sampler::new(corpus, &windows, CONTEXT, 3).expect("a sampler");
-        let objective = Box::new(Causal::new(CONTEXT, corpus.separator(), Reach::from(&windows)));
+        let sampler = Sampler::new(corpus, &self.windows, CONTEXT, 3).expect("a sampler");
+        let objective = Box::new(Causal::new(CONTEXT, corpus.separator(), Reach::from(&self.windows)));
         let feed = Feed::start(sampler, objective, u64::from(self.train.batch_rows), state.progress.sample).expect("a feed");
         let mut trainer = Trainer {
             model,
@@ -141,5 +150,6 @@ pub(crate) fn bits(state: &TrainState) -> Vec<(String, Vec<u8>)> {
     };
     let weights = state.params.list().iter().map(|param| (param.name.clone(), bytes(&param.master)));
     let moments = state.optimizer.state(&state.params);
-    weights.chain(moments.iter().map(|(name, tensor)| (name.clone(), bytes(tensor)))).collect()
+    let carried = state.carry.iter().map(|tensor| ("carry".to_owned(), bytes(tensor)));
+    weights.chain(moments.iter().map(|(name, tensor)| (name.clone(), bytes(tensor)))).chain(carried).collect()
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use ssl_data::objective::{Form, Objective};
+use ssl_data::objective::Objective;
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
 use ssl_eval::bits_per_byte::validate;
-use ssl_eval::sample::{Sampling, Want, generate};
+use ssl_eval::sample::{Sampling, Want};
 use ssl_model::Model;
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::report::{Metrics, Record, TensorBoard};
@@ -20,6 +20,7 @@ use crate::assemble::{CORPUS, Session};
 use crate::progress::StepLine;
 use crate::run::RunConfig;
 use crate::signal;
+use crate::write::Writer;
 
 /// Listens to one run.
 pub(super) struct Listener<'a> {
@@ -112,6 +113,10 @@ impl<'a> Listener<'a> {
         self.board.log(record);
     }
 
+    fn writer<'b>(&'b self, model: &'b dyn Model) -> Writer<'b> {
+        Writer { model, objective: &self.config.objective, vocab: &self.vocab, device: self.device }
+    }
+
     /// Text drawn now; `None` when a stop cut it short.
     fn sample(&self, model: &dyn Model, step: u64) -> Result<Option<String>, HookError> {
         let eval = &self.config.eval;
@@ -120,7 +125,7 @@ impl<'a> Listener<'a> {
         let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(drawn.iter().copied()).collect();
         let sampling = Sampling { temperature: eval.temperature, top_k: None, top_p: eval.top_p, seed: step };
         let mut cut = false;
-        generate(model, self.device, &ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
+        self.writer(model).write(&ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
             drawn.push(id);
             cut = signal::requested();
             if cut { Want::Enough } else { Want::More }
@@ -189,8 +194,7 @@ impl Hook for Listener<'_> {
             Err(ssl_eval::Error::Stopped) => None,
             found => Some(found?),
         };
-        let writes = model.decoder().is_some() && self.config.objective.form() == Form::Causal;
-        let wanted = self.config.eval.sample_tokens > 0 && writes;
+        let wanted = self.config.eval.sample_tokens > 0 && self.writer(model).writes();
         let sample = if wanted && found.is_some() { self.sample(model, report.step)? } else { None };
         let Some(found) = found.filter(|_| sample.is_some() || !wanted) else {
             // Cut short: a resumed run measures again, and the same.

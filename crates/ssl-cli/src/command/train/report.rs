@@ -32,7 +32,7 @@ pub(super) fn write(
         tch::Device::Cpu => format!("cpu, {threads} threads"),
         device => format!("{device:?}"),
     };
-    let model = config.model.describe();
+    let model = format!("{}, {} objective", config.model.describe(), config.objective.name());
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
     let more = [
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),

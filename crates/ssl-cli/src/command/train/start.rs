@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
+use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
-use ssl_model::weights::{CONFIG, write_config};
+use ssl_model::weights::{CONFIG, WEIGHTS, write_config};
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Saving;
 
 use super::io;
 use crate::args::{Resume, TrainArgs};
-use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session};
+use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session, resolve};
 use crate::diagnose::Loaded;
 use crate::outcome::Refusal;
 use crate::run::RunConfig;
@@ -113,6 +114,19 @@ impl Start {
     }
 }
 
+/// Takes the weights of another model that fit this one by name and shape; the rest begin as they would have.
+pub(super) fn begin_from(session: &Session, from: &Path, state: &TrainState) -> Result<()> {
+    let dir = resolve(session, from)?;
+    let taken = ssl_model::weights::adopt(&dir.join(WEIGHTS), &state.params)?;
+    let all = state.params.list().len();
+    if taken == 0 {
+        let message = format!("{} has no weight of this model's names and shapes", dir.display());
+        return Err(Refusal::input(message, "name a model of the same kind and width"));
+    }
+    session.progress.say(&format!("beginning with {taken} of {all} weights from {}", dir.display()));
+    Ok(())
+}
+
 /// What the corpus of a checkpoint was.
 const FINGERPRINT: &str = "corpus.fingerprint";
 
@@ -120,10 +134,13 @@ const FINGERPRINT: &str = "corpus.fingerprint";
 pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConfig, dir: &Path) -> anyhow::Error {
     let ssl_train::Error::NonFinite { sample, .. } = fault else { return fault.into() };
     let length = config.model.context_tokens() as usize;
-    let text = ssl_data::sampler::Sampler::new(corpus, &config.data.windows, length, config.data.seed)
-        .and_then(|sampler| sampler.window(sample))
-        .and_then(|window| Ok(Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?.decode(&window.tokens)));
-    match text {
+    let read = || -> ssl_data::Result<String> {
+        let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
+        let objective = config.objective.build(&config.data.windows, length, &vocab)?;
+        let sampler = Sampler::new(corpus, &config.data.windows, objective.window(), config.data.seed)?;
+        Ok(vocab.decode(&sampler.window(sample)?.tokens))
+    };
+    match read() {
         Ok(text) => {
             anyhow::Error::from(fault).context(format!("sample {sample} begins {:?}", text.chars().take(160).collect::<String>()))
         }

@@ -1,0 +1,126 @@
+//! Multi-token prediction: a Llama that learns to foretell the next n tokens at once, over one trunk.
+//!
+//! ```text
+//! z = the stream before the last layer
+//! p_i(x_{t+i}) = softmax(O RMSNorm(layer_i(z_t)))          i = 1..n, a layer each, the output head shared
+//! L = - sum_t sum_i log p_i(x_{t+i})
+//! ```
+//!
+//! Head 1 is the Llama's own last layer, so that a model used or measured is a plain Llama: the others only teach the trunk.
+//!
+//! Source: Gloeckle, Idrissi, Roziere, Lopez-Paz and Synnaeve 2024, "Better and faster large language models via multi-token
+//! prediction", section 2, whose n is 4.
+//!
+//! Differs: heads beyond the first are added to the layers, not taken from them.
+
+use serde::{Deserialize, Serialize};
+use ssl_data::batch::{Batch, Rows};
+use tch::{Kind, Tensor};
+
+use crate::config::Check;
+use crate::layer::{Mask, embedding, token_loss};
+use crate::llama::{Block, Llama, LlamaConfig};
+use crate::model::{Decode, Loss, Model, Pass, rows};
+use crate::params::Params;
+
+/// A Llama and how far it looks ahead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MultiTokenConfig {
+    /// Tokens foretold at each position, the next one included.
+    #[serde(default = "four")]
+    pub future_tokens: u32,
+    /// The trunk and its first head.
+    pub llama: LlamaConfig,
+}
+
+impl MultiTokenConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        let few = (1..=64).contains(&self.future_tokens);
+        check.that(few, "future-tokens", || (format!("{} is outside 1..=64", self.future_tokens), "4 is the paper's".into()));
+        check.inside("llama", |check| self.llama.check(check));
+    }
+}
+
+const fn four() -> u32 {
+    4
+}
+
+const NAME: &str = "multi-token";
+
+/// The model.
+#[derive(Debug)]
+pub struct MultiToken {
+    llama: Llama,
+    /// The heads of the second token and further.
+    further: Vec<Block>,
+    flops_per_head: u64,
+}
+
+impl MultiToken {
+    /// A model over `vocab` ids: a Llama's weights, and a layer for each further token.
+    pub fn new(config: &MultiTokenConfig, vocab: u32, params: &mut Params) -> Self {
+        let llama = Llama::new(&config.llama, vocab, params);
+        let heads = 1..config.future_tokens;
+        let further = heads.map(|i| Block::new(&config.llama, &format!("model.future.{}", i - 1), params)).collect();
+        let one = LlamaConfig { layers: 1, ..config.llama.clone() };
+        Self { llama, further, flops_per_head: one.flops(vocab, 0) }
+    }
+}
+
+impl Model for MultiToken {
+    fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
+        if pass == Pass::Eval {
+            return self.llama.loss(batch, pass);
+        }
+        let rows = rows(batch, NAME);
+        let (turn, mask) = (self.llama.rotary.at(&Llama::positions(rows)), Mask::of(rows));
+        let mut z = embedding(&self.llama.tokens_vd, &rows.inputs);
+        let Some((last, trunk)) = self.llama.blocks.split_last() else { return self.llama.loss(batch, pass) };
+        for block in trunk {
+            z = block.forward(&z, &turn, &mask, None);
+        }
+        let head = |block: &Block, ahead: i64| {
+            let y = self.llama.norm.forward(&block.forward(&z, &turn, &mask, None));
+            let rows = later(rows, ahead);
+            token_loss(&y.narrow(1, 0, rows.inputs.size()[1]), &self.llama.head_vd, None, &rows)
+        };
+        let first = head(last, 0);
+        let t = rows.inputs.size()[1];
+        let further = self.further.iter().zip(1..t).map(|(block, ahead)| head(block, ahead).total);
+        let total = further.fold(first.total, |sum, total| sum + total);
+        Loss { total, ..first }
+    }
+
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.llama.hidden(batch)
+    }
+
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.llama.logits(batch)
+    }
+
+    fn decoder(&self) -> Option<&dyn Decode> {
+        self.llama.decoder()
+    }
+
+    fn flops(&self, length: u64) -> u64 {
+        self.llama.flops(length) + self.further.len() as u64 * self.flops_per_head
+    }
+
+    fn context(&self) -> usize {
+        self.llama.context()
+    }
+}
+
+/// The rows as seen from `ahead` tokens earlier: each position's target is so much further on, and inside its document.
+fn later(rows: &Rows<Tensor>, ahead: i64) -> Rows<Tensor> {
+    let left = rows.inputs.size()[1] - ahead;
+    let cut = |x: &Tensor, from: i64| x.narrow(1, from, left).contiguous();
+    let mut weights = cut(&rows.weights, ahead);
+    if let Some(documents) = &rows.documents {
+        weights *= cut(documents, 0).eq_tensor(&cut(documents, ahead)).to_kind(Kind::Float);
+    }
+    let counts = rows.counts.shallow_clone();
+    Rows::new(cut(&rows.inputs, 0), cut(&rows.targets, ahead), weights, counts, cut(&rows.positions, 0))
+}
