@@ -112,7 +112,7 @@ fn every_weight_gets_a_finite_gradient_that_is_not_zero() {
 
 /// The same model, which is to tell texts apart by their first token.
 fn by_first(config: &ModelConfig) -> ModelConfig {
-    let contrastive = ContrastiveConfig { pooling: Pooling::Cls, ..ContrastiveConfig::default() };
+    let contrastive = ContrastiveConfig { pooling: Pooling::ClsMlp, ..ContrastiveConfig::default() };
     match config.clone() {
         ModelConfig::Bert(c) => ModelConfig::Bert(BertConfig { contrastive, ..c }),
         ModelConfig::Modernbert(c) => ModelConfig::Modernbert(ModernbertConfig { contrastive, ..c }),

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use ssl_data::batch::{Batch, Source};
-use ssl_model::config::{ContrastiveConfig, ElectraConfig, ModelConfig, Parts, Pooling};
+use ssl_model::config::{
+    BertConfig, ContrastiveConfig, ElectraConfig, GeneratorConfig, ModelConfig, ModernbertConfig, Parts, Pooling,
+};
 use ssl_model::params::{Params, Precision};
 use ssl_model::weights::{self, CONFIG, File, WEIGHTS};
 use support::{Golden, distance};
@@ -109,10 +111,30 @@ fn a_discriminator_alone_and_a_generator_alone_are_models_of_their_own() {
 }
 
 #[test]
+fn a_layer_that_only_training_has_is_not_exported() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let golden = Golden::open("bert");
+    let ModelConfig::Bert(plain) = &golden.config else { panic!("another model") };
+    let contrastive = ContrastiveConfig { pooling: Pooling::ClsMlp, ..plain.contrastive };
+    let config = ModelConfig::Bert(BertConfig { contrastive, ..plain.clone() });
+    let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(1));
+    config.build(golden.vocab, &mut params);
+    // Begun from the plain model, which has all but that layer.
+    let taken = weights::adopt(&support::folder("bert").join(WEIGHTS), &params).expect("weights");
+    assert_eq!((taken, params.list().len()), (golden.params.list().len(), taken + 2));
+    weights::export(dir.path(), &config, golden.vocab, None, &params, &[]).expect("room");
+    let (read, vocab) = weights::read_config(&dir.path().join(CONFIG)).expect("a config");
+    let mut params = Params::new(Device::Cpu, Precision::Fp32, None);
+    let model = read.build(vocab, &mut params);
+    weights::load(&dir.path().join(WEIGHTS), &params).expect("weights");
+    assert_eq!(tch::no_grad(|| model.hidden(&text())), expected("bert"));
+}
+
+#[test]
 fn configurations_come_back_as_they_went() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join(CONFIG);
-    let contrastive = ContrastiveConfig { pooling: Pooling::Cls, temperature: 0.1 };
+    let contrastive = ContrastiveConfig { pooling: Pooling::ClsMlp, temperature: 0.1 };
     let configs = MODELS.map(|name| Golden::open(name).config);
     for config in &configs {
         weights::write_config(&path, config, 97, None).expect("room");
@@ -120,14 +142,12 @@ fn configurations_come_back_as_they_went() {
     }
     for config in configs {
         let config = match config {
-            ModelConfig::Bert(c) => ModelConfig::Bert(ssl_model::config::BertConfig { contrastive, dropout: 0.3, ..c }),
-            ModelConfig::Modernbert(c) => {
-                ModelConfig::Modernbert(ssl_model::config::ModernbertConfig { contrastive, global_every: 2, ..c })
-            }
+            ModelConfig::Bert(c) => ModelConfig::Bert(BertConfig { contrastive, dropout: 0.3, ..c }),
+            ModelConfig::Modernbert(c) => ModelConfig::Modernbert(ModernbertConfig { contrastive, global_every: 2, ..c }),
             ModelConfig::Electra(c) => ModelConfig::Electra(ElectraConfig {
                 contrastive,
                 parts: Parts::Discriminator,
-                generator: ssl_model::config::GeneratorConfig::default(),
+                generator: GeneratorConfig::default(),
                 ..c
             }),
             other => other,
@@ -151,7 +171,7 @@ fn published_configurations_are_read() {
     });
     fs::write(&path, older.to_string()).expect("room");
     let (config, vocab) = weights::read_config(&path).expect("a config");
-    let expect = ssl_model::config::ModernbertConfig { context_tokens: 8192, ..Default::default() };
+    let expect = ModernbertConfig { context_tokens: 8192, ..Default::default() };
     assert_eq!((config, vocab), (ModelConfig::Modernbert(expect), 50368));
     // google-bert/bert-base-uncased.
     let bert = json!({
@@ -161,7 +181,7 @@ fn published_configurations_are_read() {
         "pad_token_id": 0, "type_vocab_size": 2, "vocab_size": 30522,
     });
     fs::write(&path, bert.to_string()).expect("room");
-    let expect = ssl_model::config::BertConfig { feed_forward_width: Some(3072), ..Default::default() };
+    let expect = BertConfig { feed_forward_width: Some(3072), ..Default::default() };
     assert_eq!(weights::read_config(&path).expect("a config"), (ModelConfig::Bert(expect), 30522));
 }
 
