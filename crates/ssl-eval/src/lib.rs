@@ -12,6 +12,10 @@ pub mod config;
 pub mod error;
 pub mod estimate;
 pub mod sample;
+mod table;
+pub mod word_analogy;
+pub mod word_similarity;
 
 pub use error::{Error, Result};
 pub use estimate::Estimate;
+pub use table::Table;

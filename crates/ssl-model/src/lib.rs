@@ -22,6 +22,7 @@ pub mod llama;
 pub mod model;
 pub mod params;
 pub mod weights;
+pub mod word2vec;
 
 pub use error::{Error, Result};
 pub use model::{Cache, Loss, Model, Pass};

@@ -1,4 +1,4 @@
-//! The lock-free inner loop of Word2Vec over a run of token ids: skip-gram and CBOW, by negatives or by a tree.
+//! The lock-free inner loop of `Word2Vec` over a run of token ids: skip-gram and CBOW, by negatives or by a tree.
 //!
 //! Threads write two tables of floats without locks, as the original program does. Every draw is a function of a key and of
 //! the sentence's place in the call, so one thread alone gives the same bits each time; with several, only the order of

@@ -1,4 +1,4 @@
-//! The loop of Word2Vec against its own stated loss: gradients, repetition, vector units, threads.
+//! The loop of `Word2Vec` against its own stated loss: gradients, repetition, vector units, threads.
 
 use ssl_torch::word2vec::{Alias, Found, From, Plan, Step, Target, Units};
 use tch::{Device, Kind, Tensor};
