@@ -28,7 +28,9 @@ impl<'a> Table<'a> {
         for row in unit.chunks_exact_mut(width) {
             let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
-                row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+                for x in row {
+                    *x = (f64::from(*x) / length) as f32;
+                }
             }
         }
         Self { words, index, unit, width }

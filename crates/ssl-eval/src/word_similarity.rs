@@ -59,7 +59,7 @@ pub fn word_similarity(table: &Table<'_>, pairs: &[Pair]) -> Similarity {
 pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
     assert_eq!(x.len(), y.len(), "two values a pair");
     let (x, y) = (ranks(x), ranks(y));
-    let mean = (x.len() as f64 + 1.0) / 2.0;
+    let mean = 0.5 + x.len() as f64 / 2.0;
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
     product(&x, &y) / (product(&x, &x) * product(&y, &y)).sqrt()
 }
@@ -72,7 +72,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut before = 0;
     for same in order.chunk_by(|&a, &b| values[a] == values[b]) {
         for &index in same {
-            ranks[index] = before as f64 + (same.len() as f64 + 1.0) / 2.0;
+            ranks[index] = before as f64 + 0.5 + same.len() as f64 / 2.0;
         }
         before += same.len();
     }

@@ -1,4 +1,4 @@
-//! Word2Vec: a vector a word, learned by telling a word's neighbours from words drawn at random.
+//! `Word2Vec`: a vector a word, learned by telling a word's neighbours from words drawn at random.
 //!
 //! ```text
 //! skip-gram     h = u_c            for each c within b places of w, b drawn from 1..=window
@@ -139,13 +139,11 @@ impl Word2Vec {
     }
 
     /// The vectors of words, `[v, d]`: what is kept when training is over.
-    #[must_use]
     pub fn vectors(&self) -> &Tensor {
         &self.input_vd
     }
 
     /// The vectors that words are predicted with, `[v, d]`; of a tree's inner nodes, `[v - 1, d]`.
-    #[must_use]
     pub fn outputs(&self) -> &Tensor {
         &self.output_rd
     }
