@@ -158,6 +158,8 @@ pub enum TokenizerConfig {
     Unigram(VocabConfig),
     /// One token a character.
     Char {},
+    /// One token a word.
+    Word(WordConfig),
     /// An existing `tokenizer.json`.
     File {
         /// The file.
@@ -174,6 +176,42 @@ pub struct VocabConfig {
     /// Training reads a sample of at most this much text.
     #[serde(default = "default_sample_bytes")]
     pub sample_bytes: u64,
+}
+
+/// Which words have ids, and what a word is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct WordConfig {
+    /// Words met less often are unknown. 5 as in word2vec.c; 1 for a corpus that was cut down to its vocabulary, such as
+    /// wikitext-2.
+    pub min_count: u64,
+    /// The most words with ids of their own, the most frequent first; absent for all.
+    pub max_words: Option<u32>,
+    /// Whether words are put in lower case.
+    pub lowercase: bool,
+    /// Whether each line end is a word, `<eos>`, that counts and is predicted like any other: the perplexities published for
+    /// wikitext and the Penn Treebank count it.
+    pub line_end: bool,
+    /// Where words begin and end.
+    pub split: WordSplit,
+}
+
+impl Default for WordConfig {
+    fn default() -> Self {
+        Self { min_count: 5, max_words: None, lowercase: false, line_end: false, split: WordSplit::default() }
+    }
+}
+
+/// Where words begin and end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WordSplit {
+    /// At white space: for text whose punctuation was set apart before.
+    #[default]
+    Whitespace,
+    /// Runs of letters, marks and digits, apostrophes inside them included. Punctuation is dropped: vectors learned without it
+    /// answer more analogies.
+    Words,
 }
 
 /// How the stream of tokens becomes windows of the model's context length.
@@ -299,6 +337,20 @@ impl DataConfig {
             "no stream reads nothing".into(),
             "give train.batch-rows",
         );
+        if let TokenizerConfig::Word(words) = &self.tokenizer {
+            check(
+                words.min_count > 0,
+                "tokenizer.word.min-count",
+                "0 keeps words that were never met".into(),
+                "1 keeps every word, 5 is the default",
+            );
+            check(
+                words.max_words.is_none_or(|most| (1..=1 << 21).contains(&most)),
+                "tokenizer.word.max-words",
+                format!("{} is outside 1..=2097152", words.max_words.unwrap_or(0)),
+                "leave it out to keep every word",
+            );
+        }
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
             check(
                 false,

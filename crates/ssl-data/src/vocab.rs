@@ -1,6 +1,6 @@
 //! Text to token ids and back: trained here or loaded from a `tokenizer.json`, which other tools read too.
 //!
-//! Byte-level BPE and characters are encoded by our own code, the rest by the `tokenizers` library; ids are the same.
+//! Byte-level BPE, characters and words are encoded by our own code, the rest by the `tokenizers` library; ids are the same.
 //! Text never becomes a special token: what a document says about `<|endoftext|>` stays text.
 
 mod bpe;
@@ -10,6 +10,7 @@ mod special;
 mod split;
 mod stream;
 mod train;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,6 +59,7 @@ struct Inner {
 enum Encoder {
     Bpe(Box<bpe::Bpe>),
     Chars(chars::Chars),
+    Words(Box<words::Words>),
     Library,
 }
 
@@ -96,11 +98,10 @@ impl Vocab {
         let size = load::size(&tokenizer).map_err(fault)?;
         let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
         let (specials, to) = (special::all(&tokenizer, separator), special::find(&tokenizer, TO));
-        let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
-            (Some(bpe), _) => Encoder::Bpe(Box::new(bpe)),
-            (None, Some(chars)) => Encoder::Chars(chars),
-            (None, None) => Encoder::Library,
-        };
+        let encoder = bpe::Bpe::of(&tokenizer).map(|bpe| Encoder::Bpe(Box::new(bpe)));
+        let encoder = encoder.or_else(|| chars::Chars::of(&tokenizer).map(Encoder::Chars));
+        let encoder = encoder.or_else(|| words::Words::of(&tokenizer).map(|words| Encoder::Words(Box::new(words))));
+        let encoder = encoder.unwrap_or(Encoder::Library);
         Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, to, specials, encoder })))
     }
 
@@ -202,6 +203,7 @@ impl Vocab {
         match &self.0.encoder {
             Encoder::Bpe(bpe) => bpe.encode(text, ids),
             Encoder::Chars(chars) => chars.encode(text, ids),
+            Encoder::Words(words) => words.encode(text, ids),
             Encoder::Library => {
                 // A special token's own text is cut in two, so that no model can find it whole.
                 let mut from = 0;

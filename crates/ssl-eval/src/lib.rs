@@ -14,8 +14,12 @@ pub mod config;
 pub mod error;
 pub mod estimate;
 pub mod sample;
+mod table;
 pub mod unigram;
 pub mod unmask;
+pub mod word_analogy;
+pub mod word_similarity;
 
 pub use error::{Error, Result};
 pub use estimate::Estimate;
+pub use table::Table;

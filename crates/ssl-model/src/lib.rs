@@ -28,6 +28,7 @@ pub mod modernbert;
 pub mod multi_token;
 pub mod params;
 pub mod weights;
+pub mod word2vec;
 
 pub use error::{Error, Result};
 pub use model::{Cache, Decode, Loss, Model, Pass};

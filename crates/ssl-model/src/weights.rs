@@ -3,9 +3,11 @@
 mod hf;
 mod names;
 mod safetensors;
+mod vectors;
 
 pub use hf::{read_config, write_config};
 pub use safetensors::{Entry, File, write};
+pub use vectors::{Form, Vectors};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -21,7 +21,7 @@ use tokenizers::{
     SplitDelimiterBehavior, Tokenizer,
 };
 
-use super::{PIECE_BYTES, SEPARATOR, split};
+use super::{PIECE_BYTES, SEPARATOR, split, words};
 use crate::config::TokenizerConfig;
 use crate::document::BORDER;
 use crate::error::{Error, Result};
@@ -89,6 +89,7 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 fit(tokenizer, trainer, texts)?
             }
             TokenizerConfig::Char {} => chars(texts, &first(Some("<unk>")))?,
+            TokenizerConfig::Word(config) => words::train(texts, config, &first(Some("<unk>")))?,
             TokenizerConfig::File { .. } => return Err("a file is loaded, not trained".into()),
         };
         Ok(tokenizer)
