@@ -272,7 +272,7 @@ fn words_are_numbered_by_falling_count_and_the_rare_are_unknown() {
     let texts = ["b b b <unk> c\n", "a a b d a\nD"];
     let train = |config: Value| {
         let config: TokenizerConfig = serde_json::from_value(config).expect("a tokenizer");
-        Vocab::train(texts.iter().map(ToString::to_string), &config).expect("a vocabulary")
+        Vocab::train(texts.iter().map(ToString::to_string), &config, &[]).expect("a vocabulary")
     };
     let vocab = train(json!({ "word": { "min-count": 2, "line-end": true, "lowercase": true } }));
     assert_eq!((vocab.size(), vocab.separator()), (6, 0));

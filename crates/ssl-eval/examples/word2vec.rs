@@ -53,7 +53,7 @@ fn main() -> Done {
 fn prepare(out: &Path, files: &[&str]) -> Done {
     let texts = files.iter().map(|path| read(Path::new(path))).collect::<Result<Vec<_>, _>>()?;
     let config = WordConfig { lowercase: true, split: WordSplit::Words, ..WordConfig::default() };
-    let vocab = Vocab::train(texts.iter().cloned(), &TokenizerConfig::Word(config))?;
+    let vocab = Vocab::train(texts.iter().cloned(), &TokenizerConfig::Word(config), &[])?;
     fs::create_dir_all(out)?;
     vocab.save(&out.join("tokenizer.json"))?;
     let mut stream = BufWriter::new(File::create(out.join("stream.txt"))?);
