@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Split};
 use crate::shard::Shard;
 
+/// Tokens counted at a time.
+const COUNTED: usize = 1 << 20;
+
 /// One of the two parts of a corpus; a document is in exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitName {
@@ -146,6 +149,25 @@ impl Corpus {
             shard += 1;
         }
         Ok(())
+    }
+
+    /// How often each id occurs, `vocab_size` numbers.
+    ///
+    /// # Errors
+    /// When a shard was altered.
+    pub fn counts(&self) -> Result<Vec<u64>> {
+        let mut counts = vec![0; self.vocab_size() as usize];
+        let mut tokens = Vec::new();
+        for at in (0..self.tokens()).step_by(COUNTED) {
+            tokens.clear();
+            self.read(at, COUNTED.min((self.tokens() - at) as usize), &mut tokens)?;
+            for &token in &tokens {
+                if let Some(count) = counts.get_mut(token as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        Ok(counts)
     }
 
     /// The tokens of document `k`: its separator and its text; its targets end one later, with the next separator.

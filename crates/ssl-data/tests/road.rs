@@ -421,3 +421,17 @@ fn a_shard_of_another_kind_is_told_apart() {
     let error = Shard::open(&path).expect_err("no shard");
     assert!(error.to_string().contains("x.tok"), "{error}");
 }
+
+#[test]
+fn every_token_is_counted_once() {
+    let (_dir, corpus) = corpus(&[vec![5, 7, 5], vec![], vec![59_999, 5]], 4);
+    let counts = corpus.counts().expect("counts");
+    let mut tokens = Vec::new();
+    corpus.read(0, corpus.tokens() as usize, &mut tokens).expect("reads");
+    assert_eq!(counts.len(), 60_000);
+    assert_eq!(counts.iter().sum::<u64>(), corpus.tokens());
+    for id in [SEPARATOR, 5, 7, 59_999] {
+        assert_eq!(counts[id as usize], tokens.iter().filter(|&&token| token == id).count() as u64, "{id}");
+    }
+    assert_eq!(counts[5], 3);
+}

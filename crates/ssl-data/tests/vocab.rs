@@ -230,7 +230,21 @@ proptest! {
         let text = parts.concat();
         same(&BPE, &library(&BPE), &text);
     }
+
+    #[test]
+    fn any_text_has_the_words_of_the_library(parts in prop::collection::vec(prop_oneof![
+        Just(" ".to_owned()), Just("\n".to_owned()), Just("'".to_owned()), Just("<unk>".to_owned()), Just("They've".to_owned()),
+        "[a-zA-Z']{1,8}", "\\PC{0,6}", any::<String>(),
+    ], 0..12)) {
+        let text = parts.concat();
+        for vocab in &*WORDS {
+            let theirs = library(vocab).encode_fast(text.as_str(), false).expect("ids");
+            prop_assert_eq!(vocab.encode(&text).expect("ids"), theirs.get_ids());
+        }
+    }
 }
+
+static WORDS: LazyLock<[Vocab; 2]> = LazyLock::new(|| [word("whitespace", false, true), word("words", true, false)]);
 
 fn word(split: &str, lowercase: bool, line_end: bool) -> Vocab {
     train(&json!({ "word": { "min-count": 1, "split": split, "lowercase": lowercase, "line-end": line_end } }))
