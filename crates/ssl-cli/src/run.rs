@@ -106,6 +106,7 @@ impl RunConfig {
         }
         let (name, warmup) = match self.schedule {
             ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),
+            ScheduleConfig::InverseSqrt { warmup_steps } => ("inverse-sqrt", warmup_steps),
             ScheduleConfig::Linear { warmup_steps, .. } => ("linear", warmup_steps),
             ScheduleConfig::Cosine { warmup_steps, .. } => ("cosine", warmup_steps),
             ScheduleConfig::Wsd { warmup_steps, .. } => ("wsd", warmup_steps),

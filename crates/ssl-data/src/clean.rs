@@ -10,8 +10,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{BadUtf8, CleanConfig, DataConfig, Format};
-use crate::document::Document;
+use crate::config::{BadUtf8, CleanConfig, DataConfig, Format, PairsConfig};
+use crate::document::{BORDER, Document, Origin};
 use crate::error::Error;
 use crate::source::{Record, field};
 
@@ -109,35 +109,74 @@ pub enum Verdict {
 /// Cleans one record.
 #[must_use]
 pub fn clean(record: Record, config: &DataConfig) -> Verdict {
-    let rules = &config.clean;
+    let origin = record.origin.clone();
     let mut repairs = Repairs::default();
-    let Record { bytes, origin, offset, format } = record;
-    let mut text = match String::from_utf8(bytes) {
-        Ok(text) => text,
+    let sides = match sides(record, config, &mut repairs) {
+        Ok(sides) => sides,
+        Err((reason, fault)) => return Verdict::Unreadable(reason, fault),
+    };
+    let mut whole = String::new();
+    for (index, (text, format)) in sides.iter().enumerate() {
+        let text = mend(text, *format, &mut repairs);
+        if let Some(reason) = refuse(&text, &config.clean) {
+            return Verdict::Dropped(reason);
+        }
+        if index > 0 {
+            whole.push(BORDER);
+        }
+        whole.push_str(&text);
+    }
+    Verdict::Kept(Document { text: whole, origin }, repairs)
+}
+
+/// Why a record gives no text.
+type Unreadable = (Reason, Error);
+
+/// The texts of a record: one, or the two sides of a pair.
+fn sides(record: Record, config: &DataConfig, repairs: &mut Repairs) -> Result<Vec<(String, Format)>, Unreadable> {
+    let Record { bytes, target, origin, offset, format } = record;
+    let text = decode(bytes, &origin, offset, &config.clean, repairs)?;
+    // Only the first line of a file can begin with a byte-order mark by right.
+    let json = text.strip_prefix('\u{feff}').filter(|_| offset == 0).unwrap_or(&text);
+    let of = |name: &str| {
+        let read = field(json, name, &origin).map(|text| (text, format));
+        read.map_err(|fault| (if matches!(fault, Error::Field { .. }) { Reason::NoText } else { Reason::NotJson }, fault))
+    };
+    match (&config.pairs, target) {
+        (Some(PairsConfig::Field { target }), _) => Ok(vec![of(&config.field)?, of(target)?]),
+        (Some(PairsConfig::Tab {}), _) => {
+            let (source, target) = text.split_once('\t').unwrap_or((&text, ""));
+            Ok(vec![(source.to_owned(), format), (target.to_owned(), format)])
+        }
+        (_, other) => {
+            let mut sides = vec![if format == Format::Jsonl { of(&config.field)? } else { (text, format) }];
+            if let Some(Record { bytes, origin, offset, format, .. }) = other.map(|other| *other) {
+                sides.push((decode(bytes, &origin, offset, &config.clean, repairs)?, format));
+            }
+            Ok(sides)
+        }
+    }
+}
+
+/// The bytes of a record as text.
+fn decode(
+    bytes: Vec<u8>,
+    origin: &Origin,
+    offset: u64,
+    rules: &CleanConfig,
+    repairs: &mut Repairs,
+) -> Result<String, Unreadable> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
         Err(fault) if rules.bad_utf8 == BadUtf8::Replace => {
-            repairs.invalid_sequences = fault.as_bytes().utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count() as u64;
-            String::from_utf8_lossy(fault.as_bytes()).into_owned()
+            repairs.invalid_sequences +=
+                fault.as_bytes().utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count() as u64;
+            Ok(String::from_utf8_lossy(fault.as_bytes()).into_owned())
         }
         Err(fault) => {
             let offset = offset + fault.utf8_error().valid_up_to() as u64;
-            return Verdict::Unreadable(Reason::InvalidUtf8, Error::Utf8 { path: origin.path.to_path_buf(), offset });
+            Err((Reason::InvalidUtf8, Error::Utf8 { path: origin.path.to_path_buf(), offset }))
         }
-    };
-    if format == Format::Jsonl {
-        // Only the first line of a file can begin with a byte-order mark by right.
-        let json = text.strip_prefix('\u{feff}').filter(|_| offset == 0).unwrap_or(&text);
-        text = match field(json, &config.field, &origin) {
-            Ok(text) => text,
-            Err(fault) => {
-                let reason = if matches!(fault, Error::Field { .. }) { Reason::NoText } else { Reason::NotJson };
-                return Verdict::Unreadable(reason, fault);
-            }
-        };
-    }
-    let text = mend(&text, format, &mut repairs);
-    match refuse(&text, rules) {
-        Some(reason) => Verdict::Dropped(reason),
-        None => Verdict::Kept(Document { text, origin }, repairs),
     }
 }
 
@@ -175,7 +214,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::document::Origin;
 
     fn config(clean: serde_json::Value) -> DataConfig {
         let mut config: DataConfig =
@@ -185,7 +223,7 @@ mod tests {
     }
 
     fn record(bytes: &[u8], format: Format) -> Record {
-        Record { bytes: bytes.into(), origin: Origin { path: Path::new("a").into(), line: 3 }, offset: 10, format }
+        Record { bytes: bytes.into(), target: None, origin: Origin { path: Path::new("a").into(), line: 3 }, offset: 10, format }
     }
 
     #[test]

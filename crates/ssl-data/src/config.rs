@@ -19,6 +19,9 @@ pub struct DataConfig {
     /// What counts as one document in plain text.
     #[serde(default)]
     pub document: Unit,
+    /// Where each text has another beside it, such as its translation; absent for plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairsConfig>,
     /// Which files of a folder are read, by the end of their names; `.gz` and `.zst` of each are read too.
     #[serde(default = "default_extensions")]
     pub extensions: Vec<String>,
@@ -42,6 +45,24 @@ pub struct DataConfig {
     /// How tokens become windows; their length is the model's context.
     #[serde(default)]
     pub windows: WindowConfig,
+}
+
+/// Where the second text of each pair is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum PairsConfig {
+    /// In other files, whose lines answer to those of `paths`, file by file and line by line.
+    Files {
+        /// As many files as `paths` names, in the same order.
+        targets: Vec<PathBuf>,
+    },
+    /// After the first tab of each line.
+    Tab {},
+    /// In another field of the same JSONL object.
+    Field {
+        /// Its name.
+        target: String,
+    },
 }
 
 /// What an input file holds, under any compression.
@@ -137,6 +158,8 @@ pub enum TokenizerConfig {
     Unigram(VocabConfig),
     /// One token a character.
     Char {},
+    /// One token a word.
+    Word(WordConfig),
     /// An existing `tokenizer.json`.
     File {
         /// The file.
@@ -153,6 +176,42 @@ pub struct VocabConfig {
     /// Training reads a sample of at most this much text.
     #[serde(default = "default_sample_bytes")]
     pub sample_bytes: u64,
+}
+
+/// Which words have ids, and what a word is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct WordConfig {
+    /// Words met less often are unknown. 5 as in word2vec.c; 1 for a corpus that was cut down to its vocabulary, such as
+    /// wikitext-2.
+    pub min_count: u64,
+    /// The most words with ids of their own, the most frequent first; absent for all.
+    pub max_words: Option<u32>,
+    /// Whether words are put in lower case.
+    pub lowercase: bool,
+    /// Whether each line end is a word, `<eos>`, that counts and is predicted like any other: the perplexities published for
+    /// wikitext and the Penn Treebank count it.
+    pub line_end: bool,
+    /// Where words begin and end.
+    pub split: WordSplit,
+}
+
+impl Default for WordConfig {
+    fn default() -> Self {
+        Self { min_count: 5, max_words: None, lowercase: false, line_end: false, split: WordSplit::default() }
+    }
+}
+
+/// Where words begin and end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WordSplit {
+    /// At white space: for text whose punctuation was set apart before.
+    #[default]
+    Whitespace,
+    /// Runs of letters, marks and digits, apostrophes inside them included. Punctuation is dropped: vectors learned without it
+    /// answer more analogies.
+    Words,
 }
 
 /// How the stream of tokens becomes windows of the model's context length.
@@ -216,6 +275,10 @@ impl DataConfig {
         };
         check(!self.paths.is_empty(), "paths", "there is nothing to read".into(), "name files, folders or globs");
         check(!self.field.is_empty(), "field", "the field has no name".into(), "JSONL corpora commonly use \"text\"");
+        if let Some(PairsConfig::Files { targets }) = &self.pairs {
+            let none = "there is nothing beside the texts".into();
+            check(!targets.is_empty(), "pairs.files.targets", none, "name a file for each file of paths");
+        }
         let fraction = self.validation_fraction;
         check(
             (0.0..1.0).contains(&fraction),
@@ -274,6 +337,20 @@ impl DataConfig {
             "no stream reads nothing".into(),
             "give train.batch-rows",
         );
+        if let TokenizerConfig::Word(words) = &self.tokenizer {
+            check(
+                words.min_count > 0,
+                "tokenizer.word.min-count",
+                "0 keeps words that were never met".into(),
+                "1 keeps every word, 5 is the default",
+            );
+            check(
+                words.max_words.is_none_or(|most| (1..=1 << 21).contains(&most)),
+                "tokenizer.word.max-words",
+                format!("{} is outside 1..=2097152", words.max_words.unwrap_or(0)),
+                "leave it out to keep every word",
+            );
+        }
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
             check(
                 false,

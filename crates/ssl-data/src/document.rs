@@ -19,10 +19,13 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What parts the two sides of a pair within a document's text: a control character, which cleaning takes out of every text.
+pub const BORDER: char = '\u{1e}';
+
 /// One text on its way through the road.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The text, valid UTF-8.
+    /// The text, valid UTF-8; of a pair, both sides and [`BORDER`] between them.
     pub text: String,
     /// Where it came from.
     pub origin: Origin,

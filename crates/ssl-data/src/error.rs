@@ -51,6 +51,8 @@ pub enum Error {
     Tokenizer { path: PathBuf, reason: String },
     #[error("the tokenizer could not be trained: {reason}")]
     TrainTokenizer { reason: String },
+    #[error("{place}: {sources} on one side of the pairs, {targets} on the other")]
+    Sides { sources: u64, targets: u64, place: String },
     #[error("the vocabulary has no {name} token")]
     NoSpecial { name: String },
     #[error("{text:?} could not be encoded: {reason}")]
@@ -128,6 +130,7 @@ impl Error {
                 "the stored corpus cannot be trusted; remove the folder and prepare again"
             }
             Self::Tokenizer { .. } => "it must be a tokenizer.json as the Hugging Face tokenizers library saves it",
+            Self::Sides { .. } => "each line, or file, must have its other side at the same place",
             Self::NoSpecial { .. } => "add it to data.special-tokens, or take a tokenizer of a model that was trained like this",
             Self::TrainTokenizer { .. } => "give more text, or ask for fewer tokens",
             Self::EmptySplit { .. } => "give more documents, or change data.validation-fraction",

@@ -9,6 +9,7 @@ pub mod infill;
 pub mod masked;
 pub mod mixture;
 pub mod span;
+pub mod translation;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +21,14 @@ pub use infill::{Infill, InfillConfig};
 pub use masked::{Masked, MaskedConfig};
 pub use mixture::Mixture;
 pub use span::{Span, SpanConfig};
+pub use translation::{Translation, TranslationConfig};
 
 use self::causal::Reach;
 use crate::batch::{Batch, Grid, Window};
 use crate::config::{Fault, WindowConfig};
 use crate::error::Result;
 use crate::rng::Rng;
-use crate::vocab::{MASK, PAD, Vocab};
+use crate::vocab::{MASK, PAD, TO, Vocab};
 
 /// Turns windows into one batch; pure, so that a batch is a function of the corpus, the configuration, the seed and the samples.
 pub trait Objective: Send + Sync {
@@ -94,6 +96,8 @@ pub enum ObjectiveConfig {
     Infill(InfillConfig),
     /// Two readings of a text against other texts. Source: Gao et al. 2021 (`SimCSE`).
     Contrastive {},
+    /// The other side of a pair, written from the one. Source: Sutskever et al. 2014.
+    Translation(TranslationConfig),
 }
 
 impl ObjectiveConfig {
@@ -112,6 +116,7 @@ impl ObjectiveConfig {
             Self::Hybrid(config) => Box::new(Hybrid::new(config, length, vocab)?),
             Self::Infill(config) => Box::new(Infill::new(*config, length, vocab)?),
             Self::Contrastive {} => Box::new(Contrastive::new(length, vocab)?),
+            Self::Translation(config) => Box::new(Translation::new(*config, length, vocab)?),
         })
     }
 
@@ -127,6 +132,7 @@ impl ObjectiveConfig {
             Self::Hybrid(_) => "hybrid",
             Self::Infill(_) => "infill",
             Self::Contrastive {} => "contrastive",
+            Self::Translation(_) => "translation",
         }
     }
 
@@ -137,7 +143,7 @@ impl ObjectiveConfig {
             Self::Causal {} | Self::Infill(_) => Form::Causal,
             Self::Masked(_) | Self::Diffusion {} => Form::Both,
             Self::Hybrid(_) => Form::Prefix,
-            Self::Span(_) | Self::Mixture {} => Form::Pair,
+            Self::Span(_) | Self::Mixture {} | Self::Translation(_) => Form::Pair,
             Self::Contrastive {} => Form::Texts,
         }
     }
@@ -150,6 +156,7 @@ impl ObjectiveConfig {
             Self::Masked(_) | Self::Contrastive {} => Masked::special_tokens(),
             Self::Span(_) => Span::special_tokens(),
             Self::Mixture {} => Mixture::special_tokens(),
+            Self::Translation(_) => [PAD, TO].map(String::from).to_vec(),
             Self::Diffusion {} | Self::Hybrid(_) => [PAD, MASK].map(String::from).to_vec(),
             Self::Infill(_) => infill::MARKS.map(String::from).to_vec(),
         }
@@ -163,6 +170,7 @@ impl ObjectiveConfig {
             Self::Span(config) => config.validate(),
             Self::Hybrid(config) => config.validate(),
             Self::Infill(config) => config.validate(),
+            Self::Translation(config) => config.validate(),
             Self::Causal {} | Self::Mixture {} | Self::Diffusion {} | Self::Contrastive {} => Vec::new(),
         }
     }

@@ -23,6 +23,7 @@ use crate::vocab::Vocab;
 mod division;
 mod encode;
 mod folder;
+mod pairs;
 mod read;
 mod spool;
 mod tokenizer;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{DataConfig, Format};
+use crate::config::{DataConfig, Format, PairsConfig};
 use crate::error::{Error, Result};
 
 mod jsonl;
@@ -29,7 +29,23 @@ pub struct Input {
     pub packing: Packing,
 }
 
-/// Lists the files that `config` names, each once, in the order of `paths`; folders and globs are sorted by name.
+/// Lists the files that `config` names: those of `paths`, and then as many that hold their other sides, where there are such.
+///
+/// # Errors
+/// As [`find_paths`]; when the two sides are not as many.
+pub fn find(config: &DataConfig, except: &Path) -> Result<Vec<Input>> {
+    let mut inputs = find_paths(config, &config.paths, except)?;
+    if let Some(PairsConfig::Files { targets }) = &config.pairs {
+        let others = find_paths(config, targets, except)?;
+        if others.len() != inputs.len() {
+            return Err(Error::Sides { sources: inputs.len() as u64, targets: others.len() as u64, place: "files".into() });
+        }
+        inputs.extend(others);
+    }
+    Ok(inputs)
+}
+
+/// Lists the files that `paths` name, each once, in the order of `paths`; folders and globs are sorted by name.
 ///
 /// A folder gives the files whose names end as `extensions` say, in itself and in all folders below it. Names that begin
 /// with a dot are skipped, and so is everything inside `except` (the corpus being written may lie beside its sources). A
@@ -37,10 +53,10 @@ pub struct Input {
 ///
 /// # Errors
 /// When a path, folder or glob gives no file, a glob cannot be parsed, or the disk refuses.
-pub fn find(config: &DataConfig, except: &Path) -> Result<Vec<Input>> {
+pub fn find_paths(config: &DataConfig, paths: &[PathBuf], except: &Path) -> Result<Vec<Input>> {
     let except = fs::canonicalize(except).ok();
     let mut finder = Finder { config, except, seen: HashSet::new(), found: 0, inputs: Vec::new() };
-    for path in &config.paths {
+    for path in paths {
         let before = finder.found;
         finder.path(path)?;
         if finder.found == before {

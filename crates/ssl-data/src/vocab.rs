@@ -1,6 +1,6 @@
 //! Text to token ids and back: trained here or loaded from a `tokenizer.json`, which other tools read too.
 //!
-//! Byte-level BPE and characters are encoded by our own code, the rest by the `tokenizers` library; ids are the same.
+//! Byte-level BPE, characters and words are encoded by our own code, the rest by the `tokenizers` library; ids are the same.
 //! Text never becomes a special token: what a document says about `<|endoftext|>` stays text.
 
 mod bpe;
@@ -10,6 +10,7 @@ mod special;
 mod split;
 mod stream;
 mod train;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,9 +23,10 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::config::TokenizerConfig;
+use crate::document::BORDER;
 use crate::error::{Error, Result};
 
-pub use special::{CLASS, END, MASK, PAD, sentinel};
+pub use special::{CLASS, END, MASK, PAD, TO, sentinel};
 pub use stream::Stream;
 
 /// The separator between documents in every vocabulary trained here.
@@ -45,6 +47,8 @@ struct Inner {
     json: String,
     size: u32,
     separator: u32,
+    /// The id between the two sides of a pair, where there is one.
+    to: Option<u32>,
     /// Every special token, by id.
     specials: BTreeMap<u32, String>,
     encoder: Encoder,
@@ -55,6 +59,7 @@ struct Inner {
 enum Encoder {
     Bpe(Box<bpe::Bpe>),
     Chars(chars::Chars),
+    Words(Box<words::Words>),
     Library,
 }
 
@@ -92,13 +97,12 @@ impl Vocab {
             load::separator(&tokenizer).ok_or_else(|| fault("no token ends a document, such as <|endoftext|> or </s>".into()))?;
         let size = load::size(&tokenizer).map_err(fault)?;
         let json = tokenizer.to_string(true).map_err(|reason| fault(reason.to_string()))?;
-        let specials = special::all(&tokenizer, separator);
-        let encoder = match (bpe::Bpe::of(&tokenizer), chars::Chars::of(&tokenizer)) {
-            (Some(bpe), _) => Encoder::Bpe(Box::new(bpe)),
-            (None, Some(chars)) => Encoder::Chars(chars),
-            (None, None) => Encoder::Library,
-        };
-        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, specials, encoder })))
+        let (specials, to) = (special::all(&tokenizer, separator), special::find(&tokenizer, TO));
+        let encoder = bpe::Bpe::of(&tokenizer).map(|bpe| Encoder::Bpe(Box::new(bpe)));
+        let encoder = encoder.or_else(|| chars::Chars::of(&tokenizer).map(Encoder::Chars));
+        let encoder = encoder.or_else(|| words::Words::of(&tokenizer).map(|words| Encoder::Words(Box::new(words))));
+        let encoder = encoder.unwrap_or(Encoder::Library);
+        Ok(Self(Arc::new(Inner { tokenizer, json, size, separator, to, specials, encoder })))
     }
 
     /// Writes `tokenizer.json`, whole or not at all.
@@ -185,9 +189,21 @@ impl Vocab {
     }
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let Some(to) = self.0.to else { return self.encode_side(text, ids) };
+        for (side, text) in text.split(BORDER).enumerate() {
+            if side > 0 {
+                ids.push(to);
+            }
+            self.encode_side(text, ids)?;
+        }
+        Ok(())
+    }
+
+    fn encode_side(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         match &self.0.encoder {
             Encoder::Bpe(bpe) => bpe.encode(text, ids),
             Encoder::Chars(chars) => chars.encode(text, ids),
+            Encoder::Words(words) => words.encode(text, ids),
             Encoder::Library => {
                 // A special token's own text is cut in two, so that no model can find it whole.
                 let mut from = 0;

@@ -111,6 +111,8 @@ fn the_separator_spelled_out_stays_text() {
         json!({ "wordpiece": { "vocab-tokens": 400 } }),
         json!({ "unigram": { "vocab-tokens": 400 } }),
         json!({ "char": {} }),
+        json!({ "word": { "min-count": 1 } }),
+        json!({ "word": { "min-count": 1, "split": "words" } }),
     ] {
         let vocab = train(&config);
         for text in [SEPARATOR.to_owned(), format!("before{SEPARATOR}after"), SEPARATOR.repeat(3)] {
@@ -228,4 +230,55 @@ proptest! {
         let text = parts.concat();
         same(&BPE, &library(&BPE), &text);
     }
+}
+
+fn word(split: &str, lowercase: bool, line_end: bool) -> Vocab {
+    train(&json!({ "word": { "min-count": 1, "split": split, "lowercase": lowercase, "line-end": line_end } }))
+}
+
+#[test]
+fn words_have_the_ids_of_the_library_and_come_back_from_their_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let awkward = [
+        "",
+        "\n\n",
+        "a\n b\r\nc",
+        "the The THE",
+        "<unk> <UNK> <eos> x<unk>y",
+        "'quoted' don't o'clock'' rock'n'roll the dogs'",
+        "ﬁ İstanbul ΣΟΦΟΣ ß Ⅷ Ⓐ e\u{301}x 한국어 天气很好",
+        "they\u{2019}ve 3.14 a_b",
+        "x\u{85}y\u{2028}z\u{a0}w\u{3000}v",
+    ];
+    for split in ["whitespace", "words"] {
+        for (lowercase, line_end) in [(false, false), (false, true), (true, false), (true, true)] {
+            let vocab = word(split, lowercase, line_end);
+            let path = dir.path().join("tokenizer.json");
+            vocab.save(&path).expect("a file");
+            let again = Vocab::load(&path).expect("a vocabulary");
+            assert_eq!(again.json(), vocab.json());
+            let tokenizer = library(&vocab);
+            for text in TEXTS.into_iter().chain(awkward) {
+                let theirs = tokenizer.encode_fast(text, false).expect("ids");
+                assert_eq!(vocab.encode(text).expect("ids"), theirs.get_ids(), "{split} {lowercase} {line_end} {text:?}");
+                assert_eq!(again.encode(text).expect("ids"), theirs.get_ids());
+            }
+        }
+    }
+}
+
+#[test]
+fn words_are_numbered_by_falling_count_and_the_rare_are_unknown() {
+    let texts = ["b b b <unk> c\n", "a a b d a\nD"];
+    let train = |config: Value| {
+        let config: TokenizerConfig = serde_json::from_value(config).expect("a tokenizer");
+        Vocab::train(texts.iter().map(ToString::to_string), &config).expect("a vocabulary")
+    };
+    let vocab = train(json!({ "word": { "min-count": 2, "line-end": true, "lowercase": true } }));
+    assert_eq!((vocab.size(), vocab.separator()), (6, 0));
+    assert_eq!(vocab.encode("b a D c <unk>\n").expect("ids"), [3, 4, 5, 1, 1, 2]);
+    assert_eq!(vocab.decode(&[4, 2, 1]), "a <eos> <unk>");
+    let few = train(json!({ "word": { "min-count": 1, "max-words": 1 } }));
+    assert_eq!(few.encode("b a").expect("ids"), [2, 1]);
+    assert_eq!(few.encode("a <|endoftext|> b").expect("ids"), [1, 1, 2]);
 }

@@ -7,13 +7,19 @@
 //! assert_eq!(pick(&[0.1, 2.0, -1.0], &greedy, 0), 1);
 //! ```
 
+pub mod beam;
 pub mod bits_per_byte;
+pub mod bleu;
 pub mod config;
 pub mod error;
 pub mod estimate;
 pub mod sample;
+mod table;
 pub mod unigram;
 pub mod unmask;
+pub mod word_analogy;
+pub mod word_similarity;
 
 pub use error::{Error, Result};
 pub use estimate::Estimate;
+pub use table::Table;

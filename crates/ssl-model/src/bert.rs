@@ -378,7 +378,7 @@ impl Model for Bert {
 
     fn flops(&self, length: u64) -> u64 {
         let d = u64::from(self.config.width);
-        self.config.stack().flops(length) + 6 * d * (d + self.vocab as u64)
+        self.config.stack().flops(length) + 6 * MaskedHead::often(d * (d + self.vocab as u64), 15)
     }
 
     fn context(&self) -> usize {

@@ -107,6 +107,25 @@ impl ModelConfig {
         }
     }
 
+    /// The same without what only training has: an ELECTRA's generator, the layer of [`Pooling::ClsMlp`].
+    #[must_use]
+    pub fn in_use(&self) -> Self {
+        let mut used = self.clone();
+        let contrastive = match &mut used {
+            Self::Bert(c) => &mut c.contrastive,
+            Self::Modernbert(c) => &mut c.contrastive,
+            Self::Electra(c) => {
+                c.parts = Parts::Discriminator;
+                &mut c.contrastive
+            }
+            _ => return used,
+        };
+        if contrastive.pooling == Pooling::ClsMlp {
+            contrastive.pooling = Pooling::Cls;
+        }
+        used
+    }
+
     /// Its shape in a few words, for reports.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -243,7 +243,6 @@ impl Electra {
     ///
     /// # Panics
     /// When the model has no generator; see [`Parts`].
-    #[must_use]
     pub fn generator_hidden(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let reading = Reading::rows(rows);
         self.both().0.forward(&self.embeddings.forward(&reading, pass), &reading, pass)
@@ -253,7 +252,6 @@ impl Electra {
     ///
     /// # Panics
     /// When the model has no generator.
-    #[must_use]
     pub fn generator_logits(&self, hidden: &Tensor, never: Option<i64>) -> Tensor {
         self.both().1.logits(hidden, &self.embeddings.tokens_ve, never)
     }
@@ -363,7 +361,8 @@ impl Model for Electra {
         let generator = self.generator.as_ref().map_or(0, |(encoder, _)| {
             let stack = self.config.generator();
             let width = u64::from(stack.width);
-            stack.flops(length) + 6 * (project(encoder, width) + width * e + e * self.vocab as u64)
+            let head = MaskedHead::often(width * e + e * self.vocab as u64, 15);
+            stack.flops(length) + 6 * (project(encoder, width) + head)
         });
         self.config.discriminator().flops(length) + 6 * (project(&self.discriminator, d) + d * d + d) + generator
     }

@@ -17,6 +17,8 @@ pub enum Error {
     Mismatch { path: PathBuf, faults: Vec<String> },
     #[error("{}: {field}: {reason}", path.display())]
     Config { path: PathBuf, field: String, reason: String },
+    #[error("{} does not hold word vectors: {reason}", path.display())]
+    Vectors { path: PathBuf, reason: String },
     #[error(transparent)]
     Tensor(#[from] ssl_torch::Error),
 }
@@ -29,7 +31,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "free space on that disk and run again"
             }
-            Self::Safetensors { .. } => "the file is damaged or of another kind; fetch or export it again",
+            Self::Safetensors { .. } | Self::Vectors { .. } => "the file is damaged or of another kind; fetch or export it again",
             Self::Mismatch { .. } => "the weights belong to a model of another shape; compare its config.json",
             Self::Config { .. } => "GPT-2, Llama, BERT, RoBERTa, ELECTRA and ModernBERT in Hugging Face's form can be read",
             _ => return None,

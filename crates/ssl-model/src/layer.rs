@@ -11,6 +11,7 @@ mod rotary;
 mod token_loss;
 
 pub use attention::{Attention, Mask};
+pub(crate) use contrastive::LAYER as CONTRASTIVE_LAYER;
 pub use contrastive::{Contrastive, ContrastiveConfig, Pooling, contrastive_loss};
 pub use dropout::{dropped, rate};
 pub use linear::{Conv1d, Linear, embedding};

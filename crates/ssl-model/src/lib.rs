@@ -29,6 +29,7 @@ pub mod multi_token;
 pub mod params;
 pub mod t5;
 pub mod weights;
+pub mod word2vec;
 
 pub use error::{Error, Result};
 pub use model::{Cache, Decode, Loss, Model, Pass};

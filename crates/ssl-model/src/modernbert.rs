@@ -246,7 +246,7 @@ impl Model for Modernbert {
         let (d, layers, globals) = (u64::from(c.width), u64::from(c.layers), u64::from(c.layers.div_ceil(c.global_every)));
         let (matrices, _) = c.numbers(0);
         let seen = globals * length + (layers - globals) * length.min(u64::from(c.local_window) + 1);
-        6 * (matrices as u64 + d * (d + self.vocab as u64)) + 12 * d * seen
+        6 * (matrices as u64 + MaskedHead::often(d * (d + self.vocab as u64), 30)) + 12 * d * seen
     }
 
     fn context(&self) -> usize {

@@ -3,9 +3,11 @@
 mod hf;
 mod names;
 mod safetensors;
+mod vectors;
 
-pub use hf::{read_config, write_config, write_generator_config};
+pub use hf::{read_config, write_config};
 pub use safetensors::{Entry, File, write};
+pub use vectors::{Form, Vectors};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tch::Tensor;
 
+use crate::config::{ElectraConfig, ModelConfig, Parts};
 use crate::error::{Error, Result};
+use crate::layer::CONTRASTIVE_LAYER;
 use crate::params::Params;
 
 /// The name of the weights' file in a model folder.
@@ -28,16 +32,8 @@ pub const CONFIG: &str = "config.json";
 /// When a file is damaged, or a weight is missing, of another shape, or unknown: all of them are named; or when one is not
 /// finite.
 pub fn load(path: &Path, params: &Params) -> Result<()> {
-    let files = shards(path)?.iter().map(|path| File::open(path)).collect::<Result<Vec<_>>>()?;
-    let mut left: BTreeMap<String, (&File, &Entry)> = BTreeMap::new();
-    for (file, entry) in files.iter().flat_map(|file| file.entries().map(move |entry| (file, entry))) {
-        if left.insert(names::current(&entry.name), (file, entry)).is_some() {
-            return Err(Error::Mismatch {
-                path: path.into(),
-                faults: vec![format!("{} is in two shards", entry.name.escape_debug())],
-            });
-        }
-    }
+    let files = open(path)?;
+    let mut left = by_name(path, &files)?;
     let mut faults = Vec::new();
     let mut found = Vec::new();
     for (index, param) in params.list().iter().enumerate() {
@@ -68,12 +64,7 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
         return Err(Error::Mismatch { path: path.into(), faults });
     }
     for (index, file, entry) in found {
-        let tensor = file.tensor(entry)?;
-        if tensor.isfinite().all().int64_value(&[]) == 0 {
-            let fault = format!("{} holds a number that is not finite", entry.name.escape_debug());
-            return Err(Error::Mismatch { path: path.into(), faults: vec![fault] });
-        }
-        params.set(index, &tensor.to_device(params.device()));
+        params.set(index, &finite(path, file, entry)?.to_device(params.device()));
     }
     Ok(())
 }
@@ -81,19 +72,45 @@ pub fn load(path: &Path, params: &Params) -> Result<()> {
 /// Takes from a file the weights that `params` has under the same name and shape; returns how many.
 ///
 /// # Errors
-/// When a file is damaged.
+/// When a file is damaged, or a number that is taken is not finite.
 pub fn adopt(path: &Path, params: &Params) -> Result<usize> {
+    let files = open(path)?;
+    let stored = by_name(path, &files)?;
     let mut taken = 0;
-    for file in shards(path)?.iter().map(|path| File::open(path)) {
-        let file = file?;
-        for (index, param) in params.list().iter().enumerate() {
-            if let Some(entry) = file.find(&param.name).filter(|entry| entry.shape == param.master.size()) {
-                params.set(index, &file.tensor(entry)?.to_device(params.device()));
-                taken += 1;
-            }
+    for (index, param) in params.list().iter().enumerate() {
+        let found = stored.get(&param.name).or_else(|| stored.get(names::bare(&param.name)));
+        if let Some((file, entry)) = found.filter(|(_, entry)| entry.shape == param.master.size()) {
+            params.set(index, &finite(path, file, entry)?.to_device(params.device()));
+            taken += 1;
         }
     }
     Ok(taken)
+}
+
+fn open(path: &Path) -> Result<Vec<File>> {
+    shards(path)?.iter().map(|path| File::open(path)).collect()
+}
+
+/// Every tensor of some files under its name of today.
+fn by_name<'a>(path: &Path, files: &'a [File]) -> Result<BTreeMap<String, (&'a File, &'a Entry)>> {
+    let mut out = BTreeMap::new();
+    for (file, entry) in files.iter().flat_map(|file| file.entries().map(move |entry| (file, entry))) {
+        if out.insert(names::current(&entry.name), (file, entry)).is_some() {
+            let fault = format!("{} is in two shards", entry.name.escape_debug());
+            return Err(Error::Mismatch { path: path.into(), faults: vec![fault] });
+        }
+    }
+    Ok(out)
+}
+
+/// A tensor, in fp32, that holds numbers only.
+fn finite(path: &Path, file: &File, entry: &Entry) -> Result<Tensor> {
+    let tensor = file.tensor(entry)?;
+    if tensor.isfinite().all().int64_value(&[]) == 0 {
+        let fault = format!("{} holds a number that is not finite", entry.name.escape_debug());
+        return Err(Error::Mismatch { path: path.into(), faults: vec![fault] });
+    }
+    Ok(tensor)
 }
 
 /// Writes the fp32 masters of `params`, and `extra` tensors beside them, whole or not at all.
@@ -107,20 +124,38 @@ pub fn save(path: &Path, params: &Params, extra: &[(String, Tensor)]) -> Result<
     write(path, &list)
 }
 
-/// The weights of an ELECTRA's generator under the names of a model of its own; empty for any other model.
+/// Writes a folder for transformers: the weights, `extra` tensors beside them, and `config.json`; `separator`, where known,
+/// begins and ends documents. An ELECTRA of two becomes two models, the generator's in the folder `generator`; a layer that
+/// only training has is left out.
 ///
-/// Together with [`write_generator_config`] they make a folder for transformers' `ElectraForMaskedLM`.
-#[must_use]
-pub fn generator(params: &Params) -> Vec<(String, Tensor)> {
-    let named = |name: &str| params.list().iter().any(|param| param.name.starts_with(name));
-    if !named(names::GENERATOR) {
-        return Vec::new();
-    }
-    let own = |name: &str| match name.strip_prefix(names::GENERATOR) {
+/// # Errors
+/// When the disk refuses.
+pub fn export(
+    dir: &Path,
+    config: &ModelConfig,
+    vocab: u32,
+    separator: Option<u32>,
+    params: &Params,
+    extra: &[(String, Tensor)],
+) -> Result<()> {
+    let list = |rename: &dyn Fn(&str) -> Option<String>| -> Vec<(String, Tensor)> {
+        let named = params.list().iter().map(|param| Some((rename(&param.name)?, param.master.shallow_clone())));
+        named.flatten().collect()
+    };
+    let in_use = |name: &str| !(name.starts_with(names::GENERATOR) || name.starts_with(CONTRASTIVE_LAYER));
+    let mut own = list(&|name| in_use(name).then(|| name.to_owned()));
+    own.extend(extra.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
+    write(&dir.join(WEIGHTS), &own)?;
+    write_config(&dir.join(CONFIG), &config.in_use(), vocab, separator)?;
+    let ModelConfig::Electra(both @ ElectraConfig { parts: Parts::Both, .. }) = config else { return Ok(()) };
+    let dir = dir.join("generator");
+    fs::create_dir_all(&dir).map_err(|source| Error::Io { action: "create", path: dir.clone(), source })?;
+    let generator = list(&|name| match name.strip_prefix(names::GENERATOR) {
         Some(own) => Some(own.to_owned()),
         None => name.starts_with("electra.embeddings.").then(|| name.to_owned()),
-    };
-    params.list().iter().filter_map(|param| Some((own(&param.name)?, param.master.shallow_clone()))).collect()
+    });
+    write(&dir.join(WEIGHTS), &generator)?;
+    hf::write_generator_config(&dir.join(CONFIG), both, vocab)
 }
 
 /// Which tensor is in which file.

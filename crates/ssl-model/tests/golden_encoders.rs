@@ -5,7 +5,7 @@
 mod support;
 
 use ssl_data::batch::{Attend, Batch, Rows, Sentences, Source};
-use ssl_model::config::ModelConfig;
+use ssl_model::config::{ModelConfig, ModernbertConfig};
 use ssl_model::electra::Electra;
 use ssl_model::layer::{contrastive_loss, counted};
 use ssl_model::params::{Params, Precision};
@@ -167,6 +167,25 @@ fn padded_texts_are_the_texts_alone() {
         let whole = read(ids.shallow_clone(), present.ones_like());
         assert!(distance(&whole.narrow(0, 1, 1).narrow(1, 0, 5), &together.narrow(0, 1, 1).narrow(1, 0, 5)) > 1e-3, "{name}");
     }
+}
+
+#[test]
+fn a_window_or_a_base_of_another_size_shows() {
+    let golden = Golden::open("modernbert");
+    let ModelConfig::Modernbert(plain) = &golden.config else { panic!("another model") };
+    let logits = |config: ModernbertConfig| {
+        let mut params = Params::new(Device::Cpu, Precision::Fp32, None);
+        let model = ModelConfig::Modernbert(config).build(golden.vocab, &mut params);
+        weights::load(&support::folder("modernbert").join(weights::WEIGHTS), &params).expect("weights");
+        real_distance(&golden, &tch::no_grad(|| model.logits(&Batch::Rows(rows(&golden)))), "logits")
+    };
+    let most = golden.tolerance("logits_max_abs");
+    assert!(logits(plain.clone()) < most);
+    assert!(logits(ModernbertConfig { local_window: plain.local_window + 2, ..plain.clone() }) > most);
+    assert!(logits(ModernbertConfig { local_window: plain.local_window - 2, ..plain.clone() }) > most);
+    assert!(logits(ModernbertConfig { global_every: 2, ..plain.clone() }) > most);
+    assert!(logits(ModernbertConfig { global_rope_base: 10_000.0, ..plain.clone() }) > most);
+    assert!(logits(ModernbertConfig { local_rope_base: 160_000.0, ..plain.clone() }) > most);
 }
 
 #[test]

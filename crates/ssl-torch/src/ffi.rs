@@ -6,11 +6,37 @@ use tch::Tensor;
 use torch_sys::C_tensor;
 
 use crate::error::{Error, Result};
+use crate::word2vec::Alias;
 
 const OUT_OF_MEMORY: c_int = 2;
 
 /// A list of tensors as C++ reads it.
 pub(crate) type List = *const *mut C_tensor;
+
+/// `struct Word2Vec` of `cpp/word2vec.h`, field for field.
+#[repr(C)]
+pub(crate) struct RawWord2Vec {
+    pub(crate) input: *mut f32,
+    pub(crate) output: *mut f32,
+    pub(crate) d: i64,
+    pub(crate) tokens: *const u32,
+    pub(crate) pieces: *const [i64; 2],
+    pub(crate) count: i64,
+    pub(crate) keep: *const u32,
+    pub(crate) alias: *const Alias,
+    pub(crate) words: i64,
+    pub(crate) negatives: i64,
+    pub(crate) starts: *const u32,
+    pub(crate) nodes: *const u32,
+    pub(crate) labels: *const f32,
+    pub(crate) longest: i64,
+    pub(crate) window: i64,
+    pub(crate) cbow: c_int,
+    pub(crate) exact: c_int,
+    pub(crate) train: c_int,
+    pub(crate) lr: f32,
+    pub(crate) key: u64,
+}
 
 unsafe extern "C" {
     fn ssl_last_error() -> *const c_char;
@@ -57,6 +83,15 @@ unsafe extern "C" {
         weights: *mut C_tensor,
         total: *mut *mut C_tensor,
         nats: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn ssl_word2vec(
+        input: *mut C_tensor,
+        output: *mut C_tensor,
+        word2vec: *mut RawWord2Vec,
+        threads: c_int,
+        units: c_int,
+        nats: *mut f64,
+        predictions: *mut i64,
     ) -> c_int;
 }
 

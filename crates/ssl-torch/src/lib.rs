@@ -19,6 +19,7 @@ pub mod kernels;
 pub mod memory;
 pub mod optimizer;
 mod runtime;
+pub mod word2vec;
 
 pub use error::{Error, Result};
 pub use guard::guard;

@@ -7,6 +7,7 @@
 //! | constant | 1 |
 //! | linear | `1 - p (1 - final)` |
 //! | cosine | `final + (1 - final) (1 + cos(pi p)) / 2` |
+//! | inverse-sqrt | `sqrt((warmup + 1) / (step + 1))` |
 //! | wsd | 1, and over the last `decay` share of the run a straight line to `final` |
 //!
 //! Source: Vaswani et al. 2017, section 5.3 (warm-up); Loshchilov and Hutter 2017 (cosine); Hu et al. 2024, "`MiniCPM`",
@@ -43,6 +44,11 @@ pub enum ScheduleConfig {
         #[serde(default)]
         final_share: f64,
     },
+    /// Down with the root of the step, as the first Transformer was trained.
+    InverseSqrt {
+        /// Steps of the rise.
+        warmup_steps: u64,
+    },
     /// Stable, then a straight line down.
     Wsd {
         /// Steps of the rise.
@@ -62,6 +68,7 @@ impl ScheduleConfig {
     pub fn validate(&self) -> Vec<Fault> {
         let (name, decay, last) = match *self {
             Self::Constant { .. } => ("constant", 0.0, 0.0),
+            Self::InverseSqrt { .. } => ("inverse-sqrt", 0.0, 0.0),
             Self::Linear { final_share, .. } => ("linear", 0.0, final_share),
             Self::Cosine { final_share, .. } => ("cosine", 0.0, final_share),
             Self::Wsd { decay_share, final_share, .. } => ("wsd", decay_share, final_share),
@@ -94,6 +101,7 @@ impl Schedule {
     #[must_use]
     pub fn share(&self, step: u64) -> f64 {
         let (ScheduleConfig::Constant { warmup_steps }
+        | ScheduleConfig::InverseSqrt { warmup_steps }
         | ScheduleConfig::Linear { warmup_steps, .. }
         | ScheduleConfig::Cosine { warmup_steps, .. }
         | ScheduleConfig::Wsd { warmup_steps, .. }) = self.config;
@@ -104,6 +112,7 @@ impl Schedule {
         }
         match self.config {
             ScheduleConfig::Constant { .. } => 1.0,
+            ScheduleConfig::InverseSqrt { .. } => ((warmup_steps + 1) as f64 / (step + 1) as f64).sqrt(),
             ScheduleConfig::Linear { final_share, .. } => 1.0 - along(warmup_steps) * (1.0 - final_share),
             ScheduleConfig::Cosine { final_share, .. } => {
                 final_share + (1.0 - final_share) * 0.5 * (1.0 + (std::f64::consts::PI * along(warmup_steps)).cos())
@@ -131,6 +140,7 @@ mod tests {
     fn shares_are_those_of_the_table() {
         let warm = [(0, 1.0 / 11.0), (9, 10.0 / 11.0), (10, 1.0)];
         check(&ScheduleConfig::Constant { warmup_steps: 10 }, &[warm[0], warm[1], warm[2], (109, 1.0)]);
+        check(&ScheduleConfig::InverseSqrt { warmup_steps: 10 }, &[warm[0], warm[1], warm[2], (43, 0.5), (109, 0.1_f64.sqrt())]);
         check(
             &ScheduleConfig::Linear { warmup_steps: 10, final_share: 0.2 },
             &[warm[0], warm[2], (60, 0.6), (110, 0.2), (500, 0.2)],

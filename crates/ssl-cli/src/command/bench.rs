@@ -23,6 +23,8 @@ use crate::run::RunConfig;
 const WARM_UP: u64 = 3;
 /// Rounds, of which the fastest counts: whatever else a machine does only ever slows it.
 const ROUNDS: u64 = 3;
+/// What a vocabulary of words of a few million tokens counts as.
+const WORDS: u32 = 32_768;
 /// What a character vocabulary of English prose counts as.
 const CHARACTERS: u32 = 65;
 
@@ -36,6 +38,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
     let vocab = match &config.data.tokenizer {
         TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
+        TokenizerConfig::Word(words) => words.max_words.unwrap_or(WORDS),
         TokenizerConfig::Char {} | TokenizerConfig::File { .. } => CHARACTERS,
     };
     let length = config.model.context_tokens() as usize;

@@ -99,6 +99,7 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         limits: Limits::default(),
         clean: CleanConfig { dedup: false, ..CleanConfig::default() },
         tokenizer: TokenizerConfig::File { path: opened.dir.join(TOKENIZER) },
+        pairs: None,
         special_tokens: Vec::new(),
         windows: WindowConfig::default(),
     };

@@ -12,9 +12,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::division::{Divider, Division};
-use super::{Watch, spool, stage};
+use super::{Watch, pairs, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
-use crate::config::{BadUtf8, DataConfig};
+use crate::config::{BadUtf8, DataConfig, PairsConfig, Unit};
 use crate::dedup::{Seen, TextHash};
 use crate::document::{Document, Origin};
 use crate::error::{Error, Result};
@@ -83,12 +83,20 @@ fn read(
     let stop = || watch.stop();
     let mut batch = Vec::new();
     let mut cost = 0;
-    for (input, stamp) in inputs {
-        let records = match Records::open(input, *stamp, config.document, &config.limits, progress, &stop) {
-            Ok(records) => records,
-            Err(fault) => return drop(send.send(Err(fault))),
+    let (sources, targets) = match config.pairs {
+        Some(PairsConfig::Files { .. }) => inputs.split_at(inputs.len() / 2),
+        _ => (inputs, &[][..]),
+    };
+    for (index, (input, stamp)) in sources.iter().enumerate() {
+        // A pair is a line of each side.
+        let unit = if config.pairs.is_some() { Unit::Line } else { config.document };
+        let open = |input, stamp| Records::open(input, stamp, unit, &config.limits, progress, &stop);
+        let target = targets.get(index).map(|(input, stamp)| open(input, *stamp)).transpose();
+        let (records, target) = match (open(input, *stamp), target) {
+            (Ok(records), Ok(target)) => (records, target),
+            (Err(fault), _) | (_, Err(fault)) => return drop(send.send(Err(fault))),
         };
-        for item in records {
+        for item in pairs::side_by_side(records, target) {
             match item {
                 Ok(item) => {
                     cost += OVERHEAD + if let Item::Record(record) = &item { record.bytes.len() } else { 0 };

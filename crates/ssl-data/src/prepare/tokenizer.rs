@@ -23,8 +23,8 @@ pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &P
         TokenizerConfig::ByteBpe(vocab) | TokenizerConfig::Wordpiece(vocab) | TokenizerConfig::Unigram(vocab) => {
             vocab.sample_bytes
         }
-        // A character that is not met here has no id of its own.
-        TokenizerConfig::Char {} => u64::MAX,
+        // A character or word that is not met here has no id of its own, and words are counted.
+        TokenizerConfig::Char {} | TokenizerConfig::Word(_) => u64::MAX,
         TokenizerConfig::File { .. } => {
             Vocab::train(std::iter::empty(), &config.tokenizer, &config.special_tokens)?.save(into)?;
             return Ok(Stage { name: stage::TOKENIZER.into(), seconds: begin.elapsed().as_secs_f64(), ..Stage::default() });

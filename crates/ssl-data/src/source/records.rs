@@ -18,6 +18,8 @@ const BUFFER: usize = 256 << 10;
 pub struct Record {
     /// UTF-8 if the file is what it should be.
     pub bytes: Vec<u8>,
+    /// The other side of a pair, where that is a record of another file.
+    pub target: Option<Box<Record>>,
     /// Where it begins.
     pub origin: Origin,
     /// The same place in bytes from the unpacked file's start.
@@ -83,6 +85,12 @@ impl<'a> Records<'a> {
         Ok(Self { input, bytes, size: stamp.size, unit, limit: limits.document_bytes, line: 1, offset: 0, state: State::Begun })
     }
 
+    /// The file that is read.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.input.path
+    }
+
     fn read(&mut self) -> io::Result<Option<Item>> {
         match self.unit {
             Unit::File => self.file(),
@@ -146,7 +154,7 @@ impl<'a> Records<'a> {
 
     fn record(&self, bytes: Vec<u8>, line: u64, offset: u64) -> Item {
         let origin = Origin { path: Arc::clone(&self.input.path), line };
-        Item::Record(Record { bytes, origin, offset, format: self.input.format })
+        Item::Record(Record { bytes, target: None, origin, offset, format: self.input.format })
     }
 
     fn too_large(&self, line: u64) -> Item {

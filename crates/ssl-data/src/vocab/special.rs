@@ -16,6 +16,9 @@ pub const END: &str = "[SEP]";
 /// What fills a row up.
 pub const PAD: &str = "[PAD]";
 
+/// What stands between the two sides of a pair.
+pub const TO: &str = "<|to|>";
+
 /// The names that BERT, RoBERTa and T5 give to the same thing.
 const SYNONYMS: [[&str; 2]; 4] = [[MASK, "<mask>"], [CLASS, "<s>"], [END, "</s>"], [PAD, "<pad>"]];
 

@@ -21,8 +21,9 @@ use tokenizers::{
     SplitDelimiterBehavior, Tokenizer,
 };
 
-use super::{PIECE_BYTES, SEPARATOR, split};
+use super::{PIECE_BYTES, SEPARATOR, split, words};
 use crate::config::TokenizerConfig;
+use crate::document::BORDER;
 use crate::error::{Error, Result};
 
 /// What `WordPiece` calls a word it cannot spell, as in BERT.
@@ -88,6 +89,7 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 fit(tokenizer, trainer, texts)?
             }
             TokenizerConfig::Char {} => chars(texts, &first(Some("<unk>")))?,
+            TokenizerConfig::Word(config) => words::train(texts, config, &first(Some("<unk>")))?,
             TokenizerConfig::File { .. } => return Err("a file is loaded, not trained".into()),
         };
         Ok(tokenizer)
@@ -104,7 +106,10 @@ fn fit(
 ) -> tokenizers::Result<Tokenizer> {
     let mut trainer: TrainerWrapper = trainer.into();
     // A document of many megabytes goes in by pieces, so that the library holds none whole and threads share it.
-    let pieces = texts.flat_map(|text| split::pieces(&text, PIECE_BYTES).into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let pieces = texts.flat_map(|text| {
+        let sides = text.split(BORDER).flat_map(|side| split::pieces(side, PIECE_BYTES));
+        sides.map(str::to_owned).collect::<Vec<_>>()
+    });
     // Threads only count words, and counts add up the same in any order.
     tokenizer.train(&mut trainer, Feed(std::sync::Mutex::new(pieces)).into_iter())?;
     Ok(tokenizer)
@@ -148,7 +153,7 @@ impl<I: Iterator<Item = String>> Feed<I> {
 fn chars(texts: impl Iterator<Item = String>, first: &[String]) -> tokenizers::Result<Tokenizer> {
     let mut alphabet = BTreeSet::new();
     for text in texts {
-        alphabet.extend(text.chars());
+        alphabet.extend(text.chars().filter(|&char| char != BORDER));
     }
     let words = first.iter().cloned().chain(alphabet.into_iter().map(String::from));
     let vocab = words.zip(0..).collect();

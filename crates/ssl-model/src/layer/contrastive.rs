@@ -39,9 +39,14 @@ impl Default for ContrastiveConfig {
 pub enum Pooling {
     /// The mean of the hidden states of its tokens, padding left out.
     Mean,
-    /// The hidden state of the first token; in training through one more layer, `tanh(W h + b)`, that is then put aside.
+    /// The hidden state of the first token.
     Cls,
+    /// The same, in training through one more layer, `tanh(W h + b)`, that is then put aside: the paper's.
+    ClsMlp,
 }
+
+/// The layer of [`Pooling::ClsMlp`], as in the paper's released models.
+pub(crate) const LAYER: &str = "mlp.dense";
 
 /// The part of an encoder that makes one vector of a text.
 #[derive(Debug)]
@@ -51,20 +56,19 @@ pub struct Contrastive {
 }
 
 impl Contrastive {
-    /// Over `width` features; the layer of [`Pooling::Cls`] is the weight `mlp.dense`, as in the paper's released models.
+    /// Over `width` features.
     pub fn new(params: &mut Params, config: ContrastiveConfig, width: i64, init: Scheme) -> Self {
         let role = Role::Matrix { inputs: width, outputs: width };
-        let layer = (config.pooling == Pooling::Cls).then(|| Linear::with_bias(params, "mlp.dense", init, role, true));
+        let layer = (config.pooling == Pooling::ClsMlp).then(|| Linear::with_bias(params, LAYER, init, role, true));
         Self { config, layer }
     }
 
     /// One vector a text: `hidden_bsd` to `[b, d]`, in fp32.
-    #[must_use]
     pub fn pool(&self, hidden_bsd: &Tensor, texts: &Source<Tensor>, pass: Pass) -> Tensor {
         let first = |x: &Tensor| x.select(1, 0);
         match (&self.layer, self.config.pooling) {
             (Some(layer), _) if pass == Pass::Train => layer.forward(&first(hidden_bsd)).tanh().to_kind(Kind::Float),
-            (_, Pooling::Cls) => first(hidden_bsd).to_kind(Kind::Float),
+            (_, Pooling::Cls | Pooling::ClsMlp) => first(hidden_bsd).to_kind(Kind::Float),
             (_, Pooling::Mean) => {
                 let present = texts.present.to_kind(Kind::Float).unsqueeze(2);
                 let sum = (hidden_bsd.to_kind(Kind::Float) * &present).sum_dim_intlist(1, false, Kind::Float);
@@ -80,7 +84,7 @@ impl Contrastive {
         let mut loss = contrastive_loss(&first, &second, self.config.temperature);
         if pass == Pass::Train {
             for weight in unread {
-                loss.total = loss.total + weight.sum(Kind::Double) * 0.0;
+                loss.total += weight.sum(Kind::Double) * 0.0;
             }
         }
         loss

@@ -13,7 +13,6 @@ pub fn rate(dropout: f64, pass: Pass) -> f64 {
 }
 
 /// `x` with features left out, of any shape.
-#[must_use]
 pub fn dropped(x: &Tensor, dropout: f64, pass: Pass) -> Tensor {
     if rate(dropout, pass) > 0.0 { x.dropout(dropout, true) } else { x.shallow_clone() }
 }

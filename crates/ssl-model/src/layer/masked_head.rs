@@ -59,9 +59,14 @@ impl MaskedHead {
     }
 
     /// The vector that is compared with each token's embedding, `[.., d]` to `[.., e]`.
-    #[must_use]
     pub fn transform(&self, hidden: &Tensor) -> Tensor {
         self.norm.forward(&self.dense.forward(hidden).gelu(self.activation.approximate()))
+    }
+
+    /// How many of its weights act on one token, when so many per cent of all tokens are masked.
+    #[must_use]
+    pub fn often(weights: u64, percent: u64) -> u64 {
+        weights * percent / 100
     }
 
     /// The loss of rows; the head reads only the positions that count.
@@ -71,7 +76,6 @@ impl MaskedHead {
     }
 
     /// Logits in fp32, `[.., d]` to `[.., v]`.
-    #[must_use]
     pub fn logits(&self, hidden: &Tensor, table_ve: &Tensor, never: Option<i64>) -> Tensor {
         token_logits(&self.transform(hidden), table_ve, Some(&self.bias_v), never)
     }

@@ -58,7 +58,6 @@ impl Reading {
     }
 
     /// The positions as a table's rows: one row for all where every row counts from 0, `[1 or b, t]`.
-    #[must_use]
     pub fn places(&self) -> Tensor {
         let (_, t) = self.size();
         self.positions
@@ -71,7 +70,6 @@ impl Reading {
 ///
 /// A batch does not say it in so many words. Padding is the last document of its row, without weight and all of one id; a
 /// real document that looks like this is one token repeated and nowhere masked, which teaches nothing either.
-#[must_use]
 pub fn present(rows: &Rows<Tensor>) -> Tensor {
     let Some(documents) = &rows.documents else { return rows.inputs.ones_like().to_kind(Kind::Bool) };
     let (_, t) = rows.inputs.size2().unwrap_or_default();

@@ -39,7 +39,6 @@ pub fn token_loss_at(
 }
 
 /// The positions whose targets have a weight, counted through all rows: i64, `[n]`.
-#[must_use]
 pub fn counted(rows: &Rows<Tensor>) -> Tensor {
     rows.weights.flatten(0, 1).nonzero().squeeze_dim(1)
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Activation, ContrastiveConfig, ElectraConfig, GptConfig, LlamaConfig, ModelConfig, Pooling, Variant};
@@ -120,11 +121,8 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
     store(path, &json)
 }
 
-/// Writes the `config.json` of an ELECTRA's generator, as of a model of its own, whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn write_generator_config(path: &Path, config: &ElectraConfig, vocab: u32) -> Result<()> {
+/// Writes the `config.json` of an ELECTRA's generator, as of a model of its own.
+pub(super) fn write_generator_config(path: &Path, config: &ElectraConfig, vocab: u32) -> Result<()> {
     let mut json = electra::write_generator(config);
     json["vocab_size"] = vocab.into();
     store(path, &json)
@@ -153,7 +151,7 @@ impl Activation {
 
 /// What transformers has no field for, kept under `ssl`.
 fn about_contrast(config: &ContrastiveConfig) -> Value {
-    json!({ "pooling": if config.pooling == Pooling::Cls { "cls" } else { "mean" }, "temperature": config.temperature })
+    json!({ "pooling": config.pooling, "temperature": config.temperature })
 }
 
 /// A JSON object whose fields are asked for by name and type.
@@ -185,11 +183,8 @@ impl<'a> Fields<'a> {
     /// What [`about_contrast`] wrote, or the defaults.
     fn contrastive(&self) -> Result<ContrastiveConfig> {
         let Some(inner) = self.inner(&["ssl"]) else { return Ok(ContrastiveConfig::default()) };
-        let pooling = match inner.text("pooling")? {
-            "mean" => Pooling::Mean,
-            "cls" => Pooling::Cls,
-            other => return Err(self.fault("ssl", format!("{other:?} is not mean or cls"))),
-        };
+        let pooling = inner.json.get("pooling").and_then(|name| Pooling::deserialize(name).ok());
+        let pooling = pooling.ok_or_else(|| self.fault("ssl", "its pooling is not mean, cls or cls-mlp".into()))?;
         Ok(ContrastiveConfig { pooling, temperature: inner.number("temperature")? })
     }
 

@@ -36,10 +36,11 @@ const TIED: &[(&str, &str)] = &[
 
 /// Heads that a published file may have and a model may be built without, beside a weight that tells the model.
 const HEADS: &[(&str, &str)] = &[
-    ("bert.pooler.", "bert.embeddings.word_embeddings.weight"),
-    ("pooler.", "bert.embeddings.word_embeddings.weight"),
-    ("cls.seq_relationship.", "bert.embeddings.word_embeddings.weight"),
-    ("roberta.pooler.", "roberta.embeddings.word_embeddings.weight"),
+    ("bert.pooler.dense", "bert.embeddings.word_embeddings.weight"),
+    ("pooler.dense", "bert.embeddings.word_embeddings.weight"),
+    ("cls.seq_relationship", "bert.embeddings.word_embeddings.weight"),
+    ("roberta.pooler.dense", "roberta.embeddings.word_embeddings.weight"),
+    ("pooler.dense", "roberta.embeddings.word_embeddings.weight"),
 ];
 
 /// Today's name of a tensor: norms of the first published models had `gamma` and `beta`.
@@ -58,5 +59,5 @@ pub(super) fn bare(name: &str) -> &str {
 pub(super) fn is_spare(name: &str, known: &BTreeSet<&str>) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
         || TIED.iter().any(|(second, first)| name == *second && known.contains(first))
-        || HEADS.iter().any(|(head, model)| name.starts_with(head) && known.contains(model))
+        || HEADS.iter().any(|(head, model)| matches!(name.strip_prefix(head), Some(".weight" | ".bias")) && known.contains(model))
 }

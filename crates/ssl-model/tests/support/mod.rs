@@ -1,5 +1,7 @@
 //! Golden folders of `fixtures/golden`.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::path::PathBuf;
 
 use serde_json::Value;
