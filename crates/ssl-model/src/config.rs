@@ -21,6 +21,8 @@ pub use crate::modernbert::ModernbertConfig;
 use crate::multi_token::MultiToken;
 pub use crate::multi_token::MultiTokenConfig;
 use crate::params::Params;
+use crate::t5::T5;
+pub use crate::t5::T5Config;
 
 mod check;
 
@@ -44,6 +46,8 @@ pub enum ModelConfig {
     Modernbert(ModernbertConfig),
     /// ELECTRA.
     Electra(ElectraConfig),
+    /// T5.
+    T5(T5Config),
 }
 
 impl ModelConfig {
@@ -57,6 +61,7 @@ impl ModelConfig {
             Self::Bert(config) => Box::new(Bert::new(config, vocab, params)),
             Self::Modernbert(config) => Box::new(Modernbert::new(config, vocab, params)),
             Self::Electra(config) => Box::new(Electra::new(config, vocab, params)),
+            Self::T5(config) => Box::new(T5::new(config, vocab, params)),
         }
     }
 
@@ -68,6 +73,7 @@ impl ModelConfig {
             Self::Lstm(_) | Self::MultiToken(_) => form == Form::Causal,
             Self::Electra(config) if config.parts == Parts::Discriminator => form == Form::Texts,
             Self::Bert(_) | Self::Modernbert(_) | Self::Electra(_) => matches!(form, Form::Both | Form::Texts),
+            Self::T5(_) => form == Form::Pair,
         }
     }
 
@@ -82,6 +88,7 @@ impl ModelConfig {
             Self::Bert(_) => "bert",
             Self::Modernbert(_) => "modernbert",
             Self::Electra(_) => "electra",
+            Self::T5(_) => "t5",
         }
     }
 
@@ -96,6 +103,7 @@ impl ModelConfig {
             Self::Bert(config) => config.context_tokens,
             Self::Modernbert(config) => config.context_tokens,
             Self::Electra(config) => config.context_tokens,
+            Self::T5(config) => config.context_tokens,
         }
     }
 
@@ -129,6 +137,7 @@ impl ModelConfig {
             Self::Bert(c) => (c.layers, c.width, c.heads),
             Self::Modernbert(c) => (c.layers, c.width, c.heads),
             Self::Electra(c) => (c.layers, c.width, c.heads),
+            Self::T5(c) => (c.layers.saturating_add(c.decoder_layers()), c.width, c.heads),
         };
         let (name, context) = (self.name(), self.context_tokens());
         format!("{name}, {layers} layers of width {width}, {heads} heads, context {context}")
@@ -151,6 +160,7 @@ impl ModelConfig {
             Self::Bert(c) => c.numbers(u64::from(vocab)),
             Self::Modernbert(c) => c.numbers(u64::from(vocab)),
             Self::Electra(c) => c.numbers(u64::from(vocab)),
+            Self::T5(c) => c.numbers(u64::from(vocab)),
         }
     }
 
@@ -166,6 +176,7 @@ impl ModelConfig {
             Self::Bert(c) => c.check(&mut check),
             Self::Modernbert(c) => c.check(&mut check),
             Self::Electra(c) => c.check(&mut check),
+            Self::T5(c) => c.check(&mut check),
         }
         check.faults()
     }

@@ -27,6 +27,7 @@ pub mod model;
 pub mod modernbert;
 pub mod multi_token;
 pub mod params;
+pub mod t5;
 pub mod weights;
 pub mod word2vec;
 

@@ -1,7 +1,7 @@
 //! Dropout: alone in its file, because libtorch has one generator for the whole process.
 
 use ssl_data::batch::{Attend, Batch, Rows, Source};
-use ssl_model::config::{BertConfig, ElectraConfig, GptConfig, ModelConfig, ModernbertConfig};
+use ssl_model::config::{BertConfig, ElectraConfig, GptConfig, ModelConfig, ModernbertConfig, T5Config};
 use ssl_model::params::{Params, Precision};
 use ssl_model::{Model, Pass};
 use tch::{Device, Kind, Tensor};
@@ -43,6 +43,9 @@ fn dropout_acts_in_training_only_and_follows_the_seed() {
         let near = ids.remainder(16) + ids.eq(20).to_kind(Kind::Int64) * 20;
         check(config, &Batch::Texts(Source { present: near.ones_like(), ids: near }));
     }
+    let t5 = T5Config { layers: 2, heads: 2, head_width: 8, width: 32, feed_forward_width: 64, ..T5Config::default() };
+    let source = Source { ids: ids.copy(), present: ids.ones_like() };
+    check(&ModelConfig::T5(t5), &Batch::Pair(source, rows()));
     // Without dropout a generator's words are still drawn.
     check(&still, &Batch::Rows(Rows { attend: Attend::Both, ..rows() }));
 }

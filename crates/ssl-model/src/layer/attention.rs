@@ -76,7 +76,7 @@ impl Attention {
 
     /// `q_bhte`, `k_bgse`, `v_bgse` to `[b, t, heads * e]`; attention weights are dropped with probability `dropout`.
     pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
-        let (b, h, t, e) = q_bhte.size4().unwrap_or_default();
+        let (_, _, t, _) = q_bhte.size4().unwrap_or_default();
         let repeat = |x: &Tensor| match self.heads / self.kv_heads {
             1 => x.shallow_clone(),
             times => x.repeat_interleave_self_int(times, 1, None::<i64>),
@@ -94,6 +94,18 @@ impl Attention {
         });
         let out = Tensor::scaled_dot_product_attention(q_bhte, &k, &v, given, dropout, causal, None::<f64>, false);
         debug_assert_eq!(out.kind() == Kind::Float, q_bhte.kind() == Kind::Float);
-        out.transpose(1, 2).reshape([b, t, h * e])
+        joined(&out)
     }
+
+    /// The same over scores that are not divided by √e and to which `scores` are added: they have or stretch to
+    /// `[b, h, t, s]`, in the type of the queries. Source: Raffel et al. 2020, section 2.1.
+    pub fn added(self, q_bhte: &Tensor, k_bhse: &Tensor, v_bhse: &Tensor, scores: &Tensor, dropout: f64) -> Tensor {
+        joined(&Tensor::scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, Some(scores), dropout, false, 1.0, false))
+    }
+}
+
+/// `[b, h, t, e]` to `[b, t, h * e]`.
+fn joined(x_bhte: &Tensor) -> Tensor {
+    let (b, h, t, e) = x_bhte.size4().unwrap_or_default();
+    x_bhte.transpose(1, 2).reshape([b, t, h * e])
 }

@@ -20,10 +20,15 @@ impl Linear {
 
     /// A map, with a bias where `bias` says so.
     pub fn with_bias(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
-        let (inputs, outputs) = features(role);
-        let weight = params.add(format!("{name}.weight"), &[outputs, inputs], init.of(role));
-        let bias = bias.then(|| params.add(format!("{name}.bias"), &[outputs], Init::Zeros));
+        let Self { weight, .. } = Self::begun(params, name, role, init.of(role));
+        let bias = bias.then(|| params.add(format!("{name}.bias"), &[weight.size()[0]], Init::Zeros));
         Self { weight, bias }
+    }
+
+    /// A map without bias that begins as `init` says, whatever its role.
+    pub fn begun(params: &mut Params, name: &str, role: Role, init: Init) -> Self {
+        let (inputs, outputs) = features(role);
+        Self { weight: params.add(format!("{name}.weight"), &[outputs, inputs], init), bias: None }
     }
 
     /// `[.., in]` to `[.., out]`.

@@ -3,6 +3,7 @@
 mod bert;
 mod electra;
 mod modernbert;
+mod t5;
 
 use std::fs;
 use std::io::Write;
@@ -72,6 +73,7 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
         "roberta" => bert::read(&fields, Variant::Roberta)?,
         "electra" => electra::read(&fields)?,
         "modernbert" => modernbert::read(&fields)?,
+        "t5" => t5::read(&fields)?,
         other => {
             return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>())));
         }
@@ -110,6 +112,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
         ModelConfig::Bert(c) => bert::write(c),
         ModelConfig::Modernbert(c) => modernbert::write(c),
         ModelConfig::Electra(c) => electra::write(c),
+        ModelConfig::T5(c) => t5::write(c),
     };
     let more = json!({ "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "torch_dtype": "float32" });
     if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {

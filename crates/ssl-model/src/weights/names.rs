@@ -9,8 +9,15 @@ pub(super) const GENERATOR: &str = "generator.";
 const PREFIXES: &[&str] = &["transformer.", "model.", "bert.", "roberta.", "electra."];
 
 /// The ends of names of buffers that older files carry.
-const BUFFERS: &[&str] =
-    &[".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq", "embeddings.position_ids", "embeddings.token_type_ids"];
+const BUFFERS: &[&str] = &[
+    ".attn.bias",
+    ".attn.masked_bias",
+    "rotary_emb.inv_freq",
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+    // A table of the first published T5 that nothing reads.
+    ".EncDecAttention.relative_attention_bias.weight",
+];
 
 /// A second name of a tied weight, beside the weight.
 const TIED: &[(&str, &str)] = &[
@@ -21,6 +28,9 @@ const TIED: &[(&str, &str)] = &[
     ("lm_head.decoder.weight", "roberta.embeddings.word_embeddings.weight"),
     ("lm_head.decoder.bias", "lm_head.bias"),
     ("decoder.weight", "model.embeddings.tok_embeddings.weight"),
+    ("encoder.embed_tokens.weight", "shared.weight"),
+    ("decoder.embed_tokens.weight", "shared.weight"),
+    ("lm_head.weight", "shared.weight"),
     ("generator.generator_lm_head.weight", "generator.generator_lm_head.bias"),
 ];
 
