@@ -8,7 +8,7 @@ use ssl_data::config::WindowConfig;
 use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
 use ssl_data::sampler::Sampler;
-use ssl_data::vocab::Vocab;
+use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::Model;
 use ssl_model::config::ModelConfig;
 use ssl_model::params::{Params, Precision};
@@ -100,7 +100,7 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
     let run = trained_by(&dir)?;
     let (config, vocab_size) = weights::read_config(&dir.join(CONFIG))?;
     // A checkpoint of ours knows more than config.json can say, such as a model without biases.
-    let config = run.as_ref().map_or(config, |run| run.model.clone());
+    let mut config = run.as_ref().map_or(config, |run| run.model.clone());
     let mut params = Params::new(runtime.device(), Precision::Fp32, None);
     let model = ssl_torch::guard(|| config.build(vocab_size, &mut params))?;
     weights::load(&dir.join(WEIGHTS), &params)?;
@@ -109,6 +109,9 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
     if let Some(vocab) = vocab.as_ref().filter(|vocab| vocab.size() > vocab_size) {
         let message = format!("{} has {} ids, the model only {vocab_size}", tokenizer.display(), vocab.size());
         return Err(Refusal::input(message, "the tokenizer belongs to another model"));
+    }
+    if let Some(Ok(pad)) = vocab.as_ref().map(|vocab| vocab.special(PAD)) {
+        config.starts_with(pad);
     }
     Ok(Opened { model, params, config, vocab_size, vocab, dir, run })
 }

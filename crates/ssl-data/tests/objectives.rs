@@ -8,7 +8,7 @@ use ssl_data::config::{TokenizerConfig, VocabConfig, WindowConfig};
 use ssl_data::objective::masked::MaskUnit;
 use ssl_data::objective::{HybridConfig, InfillConfig, MaskedConfig, ObjectiveConfig, SpanConfig};
 use ssl_data::rng::Rng;
-use ssl_data::vocab::{CLASS, END, MASK, PAD, Vocab, sentinel};
+use ssl_data::vocab::{END, MASK, PAD, Vocab, sentinel};
 
 const TEXT: &str = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs, said the wizard; \
                     sphinx of black quartz, judge my vow! How vexingly quick daft zebras jump. 敏捷的棕色狐狸跳过了懒狗。";
@@ -442,15 +442,4 @@ fn infilling_keeps_the_text() {
     }
     assert!((cut - 200).abs() < 40, "{cut} of 400");
     assert!((orders[0] - orders[1]).abs() < 60, "{orders:?}");
-}
-
-#[test]
-fn texts_to_tell_apart_are_whole_between_their_marks() {
-    let vocab = vocab();
-    let (windows, batch) = collate(&ObjectiveConfig::Contrastive {}, &vocab, 30, 5);
-    for (text, window) in source(&batch).iter().zip(&windows) {
-        assert_eq!((text[0], text[text.len() - 1]), (vocab.special(CLASS).expect("c"), vocab.special(END).expect("e")));
-        let whole = &window.tokens[..window.tokens.len() - 1];
-        assert_eq!(&text[1..text.len() - 1], whole.strip_prefix(&[vocab.separator()]).unwrap_or(whole));
-    }
 }

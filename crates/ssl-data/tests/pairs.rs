@@ -24,7 +24,7 @@ fn cleaned() -> Vec<(String, String)> {
     pairs().iter().map(|(a, b)| (clean(a), clean(b))).collect()
 }
 
-fn run(dir: &Path, data: Value) -> ssl_data::Result<(Corpus, Vocab)> {
+fn run(dir: &Path, data: &Value) -> ssl_data::Result<(Corpus, Vocab)> {
     let mut whole = json!({
         "tokenizer": { "byte-bpe": { "vocab-tokens": 300 } }, "special-tokens": [PAD, TO], "validation-fraction": 0.0,
         "windows": { "segments": {} },
@@ -87,7 +87,7 @@ fn parallel_files_columns_and_fields_give_the_same_pairs() {
     ];
     for form in forms {
         let scratch = tempfile::tempdir().expect("a folder");
-        let (corpus, vocab) = run(scratch.path(), form.clone()).expect("a corpus");
+        let (corpus, vocab) = run(scratch.path(), &form).expect("a corpus");
         assert_eq!(read(&corpus, &vocab), cleaned(), "{form}");
     }
 }
@@ -99,7 +99,7 @@ fn sides_that_are_not_as_many_are_refused() {
     fs::write(&en, "one\ntwo\nthree\n").expect("written");
     fs::write(&de, "eins\nzwei\n").expect("written");
     let told = |a: &Path, b: Vec<&Path>| {
-        run(dir.path(), json!({ "paths": [a], "pairs": { "files": { "targets": b } } })).expect_err("uneven").to_string()
+        run(dir.path(), &json!({ "paths": [a], "pairs": { "files": { "targets": b } } })).expect_err("uneven").to_string()
     };
     assert!(told(&en, vec![&de]).ends_with("en: 3 on one side of the pairs, 2 on the other"), "{}", told(&en, vec![&de]));
     assert!(told(&de, vec![&en]).ends_with("de: 2 on one side of the pairs, 3 on the other"));
@@ -111,7 +111,7 @@ fn half_a_pair_is_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
     let tsv = dir.path().join("a.tsv");
     fs::write(&tsv, "one\teins\nno tab\n\tno source\ntwo\tzwei\n").expect("written");
-    let (corpus, vocab) = run(dir.path(), json!({ "paths": [tsv], "pairs": { "tab": {} } })).expect("a corpus");
+    let (corpus, vocab) = run(dir.path(), &json!({ "paths": [tsv], "pairs": { "tab": {} } })).expect("a corpus");
     let expect = [("one", "eins"), ("two", "zwei")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(read(&corpus, &vocab), expect);
 }

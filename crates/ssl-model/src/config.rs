@@ -23,6 +23,8 @@ pub use crate::multi_token::MultiTokenConfig;
 use crate::params::Params;
 use crate::t5::T5;
 pub use crate::t5::T5Config;
+use crate::transformer::Transformer;
+pub use crate::transformer::TransformerConfig;
 
 mod check;
 
@@ -48,6 +50,8 @@ pub enum ModelConfig {
     Electra(ElectraConfig),
     /// T5.
     T5(T5Config),
+    /// The Transformer of 2017.
+    Transformer(TransformerConfig),
 }
 
 impl ModelConfig {
@@ -62,6 +66,16 @@ impl ModelConfig {
             Self::Modernbert(config) => Box::new(Modernbert::new(config, vocab, params)),
             Self::Electra(config) => Box::new(Electra::new(config, vocab, params)),
             Self::T5(config) => Box::new(T5::new(config, vocab, params)),
+            Self::Transformer(config) => Box::new(Transformer::new(config, vocab, params)),
+        }
+    }
+
+    /// Tells a model that writes from a source with which id its texts begin.
+    pub fn starts_with(&mut self, id: u32) {
+        match self {
+            Self::T5(config) => config.start_token = id,
+            Self::Transformer(config) => config.start_token = id,
+            _ => {}
         }
     }
 
@@ -73,7 +87,7 @@ impl ModelConfig {
             Self::Lstm(_) | Self::MultiToken(_) => form == Form::Causal,
             Self::Electra(config) if config.parts == Parts::Discriminator => form == Form::Texts,
             Self::Bert(_) | Self::Modernbert(_) | Self::Electra(_) => matches!(form, Form::Both | Form::Texts),
-            Self::T5(_) => form == Form::Pair,
+            Self::T5(_) | Self::Transformer(_) => form == Form::Pair,
         }
     }
 
@@ -89,6 +103,7 @@ impl ModelConfig {
             Self::Modernbert(_) => "modernbert",
             Self::Electra(_) => "electra",
             Self::T5(_) => "t5",
+            Self::Transformer(_) => "transformer",
         }
     }
 
@@ -104,6 +119,7 @@ impl ModelConfig {
             Self::Modernbert(config) => config.context_tokens,
             Self::Electra(config) => config.context_tokens,
             Self::T5(config) => config.context_tokens,
+            Self::Transformer(config) => config.context_tokens,
         }
     }
 
@@ -138,6 +154,7 @@ impl ModelConfig {
             Self::Modernbert(c) => (c.layers, c.width, c.heads),
             Self::Electra(c) => (c.layers, c.width, c.heads),
             Self::T5(c) => (c.layers.saturating_add(c.decoder_layers()), c.width, c.heads),
+            Self::Transformer(c) => (c.layers.saturating_mul(2), c.width, c.heads),
         };
         let (name, context) = (self.name(), self.context_tokens());
         format!("{name}, {layers} layers of width {width}, {heads} heads, context {context}")
@@ -161,6 +178,7 @@ impl ModelConfig {
             Self::Modernbert(c) => c.numbers(u64::from(vocab)),
             Self::Electra(c) => c.numbers(u64::from(vocab)),
             Self::T5(c) => c.numbers(u64::from(vocab)),
+            Self::Transformer(c) => c.numbers(u64::from(vocab)),
         }
     }
 
@@ -177,6 +195,7 @@ impl ModelConfig {
             Self::Modernbert(c) => c.check(&mut check),
             Self::Electra(c) => c.check(&mut check),
             Self::T5(c) => c.check(&mut check),
+            Self::Transformer(c) => c.check(&mut check),
         }
         check.faults()
     }

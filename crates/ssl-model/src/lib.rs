@@ -28,6 +28,7 @@ pub mod modernbert;
 pub mod multi_token;
 pub mod params;
 pub mod t5;
+pub mod transformer;
 pub mod weights;
 pub mod word2vec;
 

@@ -181,5 +181,5 @@ fn shards(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_bias(name: &str) -> bool {
-    name.rsplit('.').next() == Some("bias")
+    name.rsplit('.').next() == Some("bias") || name == "final_logits_bias"
 }

@@ -50,3 +50,20 @@ impl Objective for Contrastive {
         Batch::Texts(source(&texts, longest, self.pad))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_whole_between_their_marks() {
+        let objective = Contrastive { length: 6, separator: 0, class: 1, end: 2, pad: 3 };
+        let window =
+            |tokens: &[u32]| Window { tokens: tokens.into(), document: vec![0; tokens.len()], fresh: 0, continues: false };
+        let Batch::Texts(texts) = objective.collate(&[window(&[0, 7, 8, 9, 0]), window(&[0, 5, 0])], &mut []) else {
+            panic!("texts were expected")
+        };
+        assert_eq!(texts.ids, Grid::ids(vec![1, 7, 8, 9, 2, 1, 5, 2, 3, 3], 5));
+        assert_eq!(texts.present, Grid::ids(vec![1, 1, 1, 1, 1, 1, 1, 1, 0, 0], 5));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bert;
 mod electra;
+mod marian;
 mod modernbert;
 mod t5;
 
@@ -74,6 +75,7 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
         "electra" => electra::read(&fields)?,
         "modernbert" => modernbert::read(&fields)?,
         "t5" => t5::read(&fields)?,
+        "marian" => marian::read(&fields)?,
         other => {
             return Err(fields.fault("model_type", format!("{:?} is not built here", other.chars().take(60).collect::<String>())));
         }
@@ -113,6 +115,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
         ModelConfig::Modernbert(c) => modernbert::write(c),
         ModelConfig::Electra(c) => electra::write(c),
         ModelConfig::T5(c) => t5::write(c),
+        ModelConfig::Transformer(c) => marian::write(c),
     };
     let more = json!({ "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "torch_dtype": "float32" });
     if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {

@@ -15,6 +15,8 @@ const BUFFERS: &[&str] = &[
     "rotary_emb.inv_freq",
     "embeddings.position_ids",
     "embeddings.token_type_ids",
+    // Marian's sines and cosines.
+    "coder.embed_positions.weight",
     // A table of the first published T5 that nothing reads.
     ".EncDecAttention.relative_attention_bias.weight",
 ];
@@ -31,6 +33,9 @@ const TIED: &[(&str, &str)] = &[
     ("encoder.embed_tokens.weight", "shared.weight"),
     ("decoder.embed_tokens.weight", "shared.weight"),
     ("lm_head.weight", "shared.weight"),
+    ("lm_head.weight", "model.shared.weight"),
+    ("model.encoder.embed_tokens.weight", "model.shared.weight"),
+    ("model.decoder.embed_tokens.weight", "model.shared.weight"),
     ("generator.generator_lm_head.weight", "generator.generator_lm_head.bias"),
 ];
 

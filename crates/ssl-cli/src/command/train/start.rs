@@ -7,7 +7,7 @@ use anyhow::Result;
 use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
 use ssl_data::sampler::Sampler;
-use ssl_data::vocab::Vocab;
+use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::weights::{CONFIG, WEIGHTS, write_config};
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::state::TrainState;
@@ -100,7 +100,11 @@ impl Start {
     /// What checkpoints of this run carry, so that each is a model folder of its own.
     pub(super) fn saving(&self, config: &RunConfig, corpus: &Corpus) -> Result<Saving> {
         let scratch = self.dir.join(format!(".{CONFIG}"));
-        write_config(&scratch, &config.model, corpus.vocab_size(), Some(corpus.separator()))?;
+        let mut model = config.model.clone();
+        if let Ok(pad) = Vocab::load(&self.dir.join(CORPUS).join(TOKENIZER))?.special(PAD) {
+            model.starts_with(pad);
+        }
+        write_config(&scratch, &model, corpus.vocab_size(), Some(corpus.separator()))?;
         let read = |path: &Path| fs::read(path).map_err(|source| io("read", path, source));
         let companions = vec![
             (CONFIG, read(&scratch)?),

@@ -1,0 +1,319 @@
+//! The Transformer: an encoder reads a text at once, a decoder writes another from it.
+//!
+//! ```text
+//! h0 = sqrt(d) E[x] + P,  P[t] = sin and cos of t / 10000^(2i/d)
+//! h  = LayerNorm(h + Attention(h))                        for each layer
+//! h  = LayerNorm(h + Attention(h, source))                in the decoder
+//! h  = LayerNorm(h + W2 relu(W1 h))
+//! p(y_t) = softmax(E h_t)
+//! L  = sum_t (1 - eps) (-log p(y_t)) + eps mean_v (-log p(v)) in training
+//! ```
+//!
+//! Source: Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser and Polosukhin 2017, "Attention is all you need",
+//! sections 3 and 5.4; label smoothing: Szegedy et al. 2016, section 7. In the names of transformers' Marian, which is it.
+//!
+//! The smoothing needs no logits: with `z = E h` it adds `eps (z_y - mean_v z_v)`, which is `eps h . (E_y - mean_v E_v)`.
+//!
+//! Differs: sines come before cosines, as in the authors' code; maps have biases; attention weights drop out too, as there.
+//!
+//! Axes: b rows, s positions of the source, t of the target, d width, h heads, e features of a head, v vocabulary.
+
+use serde::{Deserialize, Serialize};
+use ssl_data::batch::{Batch, Rows, Source};
+use tch::{Device, Kind, Tensor};
+
+use crate::config::Check;
+use crate::init::{Init, Role, Scheme};
+use crate::layer::{Attention, LayerNorm, Linear, Mask, dropped, embedding, rate, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass};
+use crate::params::Params;
+
+/// The shape of a Transformer. Defaults are those of the base model (Vaswani et al. 2017, table 3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TransformerConfig {
+    /// Layers of the encoder, and of the decoder.
+    pub layers: u32,
+    /// Heads.
+    pub heads: u32,
+    /// Features of the stream.
+    pub width: u32,
+    /// Features inside the feed-forward.
+    pub feed_forward_width: u32,
+    /// The most tokens read or written at once.
+    pub context_tokens: u32,
+    /// The id that a decoder reads first, which is also the padding's.
+    pub start_token: u32,
+    /// The share of features dropped in training.
+    pub dropout: f64,
+    /// The share of the probability that training takes from the answer and spreads over all ids.
+    pub label_smoothing: f64,
+    /// Initial weights.
+    pub init: Scheme,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        Self {
+            layers: 6,
+            heads: 8,
+            width: 512,
+            feed_forward_width: 2048,
+            context_tokens: 256,
+            start_token: 0,
+            dropout: 0.1,
+            label_smoothing: 0.1,
+            init: Scheme::Xavier,
+        }
+    }
+}
+
+impl TransformerConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        check.sizes(&[
+            ("layers", self.layers),
+            ("width", self.width),
+            ("feed-forward-width", self.feed_forward_width),
+            ("context-tokens", self.context_tokens),
+        ]);
+        check.heads("heads", self.heads, self.width);
+        check.share("dropout", self.dropout, "0.1 is the paper's");
+        check.share("label-smoothing", self.label_smoothing, "0.1 is the paper's");
+        let odd = || ("sines and cosines come in pairs".into(), "give an even width".into());
+        check.that(self.width.is_multiple_of(2), "width", odd);
+    }
+
+    /// About how many numbers its layers have, and its table over a vocabulary.
+    pub(crate) fn numbers(&self, vocab: u64) -> (u128, u128) {
+        let [layers, d, up] = [self.layers, self.width, self.feed_forward_width].map(u128::from);
+        (layers * (12 * d * d + 4 * d * up), d * u128::from(vocab))
+    }
+}
+
+/// Added to the variance in norms.
+const EPS: f64 = 1e-5;
+
+/// The maps of one attention, and the norm after it.
+#[derive(Debug)]
+struct Heads {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    merge: Linear,
+    norm: LayerNorm,
+    attention: Attention,
+}
+
+impl Heads {
+    fn new(c: &TransformerConfig, name: &str, params: &mut Params) -> Self {
+        let (d, heads) = (i64::from(c.width), i64::from(c.heads));
+        let role = Role::Matrix { inputs: d, outputs: d };
+        let [q, k, v, merge] = ["q_proj", "k_proj", "v_proj", "out_proj"]
+            .map(|part| Linear::with_bias(params, &format!("{name}.{part}"), c.init, role, true));
+        let norm = LayerNorm::new(params, &format!("{name}_layer_norm"), d, true, EPS);
+        Self { q, k, v, merge, norm, attention: Attention { heads, kv_heads: heads } }
+    }
+
+    fn keys(&self, x_bsd: &Tensor) -> (Tensor, Tensor) {
+        let [k, v] = [&self.k, &self.v].map(|map| Attention::split(&map.forward(x_bsd), self.attention.heads));
+        (k, v)
+    }
+
+    /// The stream after this branch.
+    fn forward(&self, h: &Tensor, (k, v): &(Tensor, Tensor), mask: &Mask, dropout: f64, pass: Pass) -> Tensor {
+        let q = Attention::split(&self.q.forward(h), self.attention.heads);
+        let read = self.merge.forward(&self.attention.forward(&q, k, v, mask, rate(dropout, pass)));
+        self.norm.forward(&(h + dropped(&read, dropout, pass)))
+    }
+}
+
+/// One layer.
+#[derive(Debug)]
+struct Block {
+    own: Heads,
+    cross: Option<Heads>,
+    up: Linear,
+    down: Linear,
+    norm: LayerNorm,
+    dropout: f64,
+}
+
+impl Block {
+    fn new(c: &TransformerConfig, name: &str, decoder: bool, params: &mut Params) -> Self {
+        let (d, up) = (i64::from(c.width), i64::from(c.feed_forward_width));
+        let own = Heads::new(c, &format!("{name}.self_attn"), params);
+        let cross = decoder.then(|| Heads::new(c, &format!("{name}.encoder_attn"), params));
+        let raise = Role::Matrix { inputs: d, outputs: up };
+        let fall = Role::Matrix { inputs: up, outputs: d };
+        Self {
+            own,
+            cross,
+            up: Linear::with_bias(params, &format!("{name}.fc1"), c.init, raise, true),
+            down: Linear::with_bias(params, &format!("{name}.fc2"), c.init, fall, true),
+            norm: LayerNorm::new(params, &format!("{name}.final_layer_norm"), d, true, EPS),
+            dropout: c.dropout,
+        }
+    }
+
+    /// `keys` are those of its own stack; `known` those of the source and where it is no padding.
+    fn forward(
+        &self,
+        h: &Tensor,
+        keys: &(Tensor, Tensor),
+        mask: &Mask,
+        known: Option<(&(Tensor, Tensor), &Mask)>,
+        pass: Pass,
+    ) -> Tensor {
+        let mut h = self.own.forward(h, keys, mask, self.dropout, pass);
+        if let (Some(cross), Some((keys, seen))) = (&self.cross, known) {
+            h = cross.forward(&h, keys, seen, self.dropout, pass);
+        }
+        let fed = self.down.forward(&self.up.forward(&h).relu());
+        self.norm.forward(&(&h + dropped(&fed, self.dropout, pass)))
+    }
+}
+
+/// The model.
+#[derive(Debug)]
+pub struct Transformer {
+    config: TransformerConfig,
+    vocab: i64,
+    tokens_vd: Tensor,
+    positions_td: Tensor,
+    encoder: Vec<Block>,
+    decoder: Vec<Block>,
+}
+
+impl Transformer {
+    /// A model over `vocab` ids, its weights added to `params` under Hugging Face's names.
+    pub fn new(config: &TransformerConfig, vocab: u32, params: &mut Params) -> Self {
+        let (d, vocab) = (i64::from(config.width), i64::from(vocab));
+        // Scaled by √d on the way in, an embedding is then as long as a position.
+        let tokens_vd = params.add("model.shared.weight", &[vocab, d], Init::Normal((d as f64).powf(-0.5)));
+        let mut stack = |name: &str, decoder| {
+            (0..config.layers).map(|i| Block::new(config, &format!("model.{name}.layers.{i}"), decoder, params)).collect()
+        };
+        let (encoder, decoder) = (stack("encoder", false), stack("decoder", true));
+        let positions = sinusoids(i64::from(config.context_tokens), d);
+        let positions_td = positions.to_kind(params.precision().kind()).to_device(params.device());
+        Self { config: config.clone(), vocab, tokens_vd, positions_td, encoder, decoder }
+    }
+
+    /// Embeddings of tokens that stand at `from` and later.
+    fn embed(&self, ids_bt: &Tensor, from: i64, pass: Pass) -> Tensor {
+        let (_, t) = ids_bt.size2().unwrap_or_default();
+        let scaled = embedding(&self.tokens_vd, ids_bt) * f64::from(self.config.width).sqrt();
+        dropped(&(scaled + self.positions_td.narrow(0, from, t)), self.config.dropout, pass)
+    }
+
+    /// The encoder's last state, `[b, s, d]`.
+    fn read(&self, source: &Source<Tensor>, pass: Pass) -> Tensor {
+        let seen = Mask::Some(present(source));
+        let first = self.embed(&source.ids, 0, pass);
+        self.encoder.iter().fold(first, |h, block| block.forward(&h, &block.own.keys(&h), &seen, None, pass))
+    }
+
+    /// Each decoder layer's keys and values of the source.
+    fn keys(&self, read_bsd: &Tensor) -> Vec<(Tensor, Tensor)> {
+        self.decoder.iter().filter_map(|block| Some(block.cross.as_ref()?.keys(read_bsd))).collect()
+    }
+
+    /// The decoder's last state of every row of a batch, `[b, t, d]`.
+    fn written(&self, source: &Source<Tensor>, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
+        let (known, seen) = (self.keys(&self.read(source, pass)), Mask::Some(present(source)));
+        let first = self.embed(&rows.inputs, 0, pass);
+        let layers = self.decoder.iter().zip(&known);
+        layers.fold(first, |h, (block, known)| block.forward(&h, &block.own.keys(&h), &Mask::Causal, Some((known, &seen)), pass))
+    }
+
+    /// What smoothing adds to the weighted nats: `eps sum_t w_t h_t . (E_y - mean_v E_v)`, `[]`.
+    fn smoothing(&self, hidden_btd: &Tensor, rows: &Rows<Tensor>) -> Tensor {
+        let mean = self.tokens_vd.mean_dim(0, false, Kind::Float);
+        let apart = embedding(&self.tokens_vd, &rows.targets).to_kind(Kind::Float) - mean;
+        let gained = (hidden_btd.to_kind(Kind::Float) * apart).sum_dim_intlist(-1, false, Kind::Float);
+        (gained * &rows.weights).sum(Kind::Double) * self.config.label_smoothing
+    }
+}
+
+/// `[sin | cos]` of position over 10000^(2i/d), `[t, d]`, computed in fp64.
+fn sinusoids(context: i64, d: i64) -> Tensor {
+    let wide = (Kind::Double, Device::Cpu);
+    let exponents = Tensor::arange(d / 2, wide) * (2.0 / d as f64);
+    let rates = (exponents * -10_000_f64.ln()).exp();
+    let angles = Tensor::arange(context, wide).unsqueeze(1) * rates.unsqueeze(0);
+    Tensor::cat(&[angles.sin(), angles.cos()], 1).to_kind(Kind::Float)
+}
+
+/// Where a source is no padding: bool, `[b, 1, 1, s]`. Its first token is always seen, so that no row sees nothing.
+fn present(source: &Source<Tensor>) -> Tensor {
+    let seen = source.present.ne(0);
+    let _ = seen.narrow(1, 0, 1).fill_(1);
+    seen.unsqueeze(1).unsqueeze(1)
+}
+
+fn pair(batch: &Batch<Tensor>) -> (&Source<Tensor>, &Rows<Tensor>) {
+    match batch {
+        Batch::Pair(source, rows) => (source, rows),
+        Batch::Rows(_) | Batch::Texts(_) => panic!("transformer reads pairs"),
+    }
+}
+
+impl Model for Transformer {
+    fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
+        let (source, rows) = pair(batch);
+        let hidden = self.written(source, rows, pass);
+        let plain = token_loss(&hidden, &self.tokens_vd, None, rows);
+        if pass == Pass::Eval || self.config.label_smoothing == 0.0 {
+            return plain;
+        }
+        Loss { total: &plain.total + self.smoothing(&hidden, rows), ..plain }
+    }
+
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.read(pair(batch).0, Pass::Eval).to_kind(Kind::Float)
+    }
+
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
+        let (source, rows) = pair(batch);
+        token_logits(&self.written(source, rows, Pass::Eval), &self.tokens_vd, None, rows.never)
+    }
+
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
+    }
+
+    /// As if as much were read as is written: each token goes through both stacks once.
+    fn flops(&self, length: u64) -> u64 {
+        let (layers, d) = (u64::from(self.config.layers), u64::from(self.config.width));
+        let (numbers, _) = self.config.numbers(0);
+        6 * (numbers as u64 + d * self.vocab as u64) + 36 * layers * d * length
+    }
+
+    fn context(&self) -> usize {
+        self.config.context_tokens as usize
+    }
+}
+
+impl Decode for Transformer {
+    fn cache(&self, source: Option<&Source<Tensor>>) -> Cache {
+        let Some(source) = source else { panic!("transformer writes from a source, and none was given") };
+        let keys = self.keys(&self.read(source, Pass::Eval));
+        Cache { source: keys, present: Some(present(source)), ..Cache::new(self.decoder.len()) }
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        let Some(seen) = cache.present.as_ref().map(|present| Mask::Some(present.shallow_clone())) else {
+            panic!("transformer writes from a source, and the cache has none")
+        };
+        let (_, t) = tokens_bs.size2().unwrap_or_default();
+        assert!(t == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
+        let mut h = self.embed(tokens_bs, cache.tokens, Pass::Eval);
+        for (layer, block) in self.decoder.iter().enumerate() {
+            let (k, v) = block.own.keys(&h);
+            let keys = cache.extend(layer, k, v);
+            h = block.forward(&h, &keys, &Mask::Causal, Some((&cache.source[layer], &seen)), Pass::Eval);
+        }
+        cache.tokens += t;
+        token_logits(&h.narrow(1, t - 1, 1).squeeze_dim(1), &self.tokens_vd, None, None)
+    }
+}
