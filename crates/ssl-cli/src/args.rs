@@ -162,6 +162,9 @@ pub(crate) struct EvalArgs {
     /// Text to score on [default: the validation split that the model was trained beside]
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
+    /// For bleu: the translations of the lines of --data
+    #[arg(long, value_name = "PATH")]
+    pub(crate) targets: Option<PathBuf>,
 }
 
 /// `ssl generate`.

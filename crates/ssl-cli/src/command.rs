@@ -1,6 +1,7 @@
 //! The verbs, a file each.
 
 pub(crate) mod bench;
+mod bleu;
 pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod eval;

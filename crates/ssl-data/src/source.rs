@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{DataConfig, Format, PairsConfig};
+use crate::config::{DataConfig, Format, Limits, PairsConfig, Unit};
 use crate::error::{Error, Result};
 
 mod jsonl;
@@ -43,6 +43,25 @@ pub fn find(config: &DataConfig, except: &Path) -> Result<Vec<Input>> {
         inputs.extend(others);
     }
     Ok(inputs)
+}
+
+/// The lines of one file, unpacked, without their ends; bytes that are not UTF-8 become U+FFFD.
+///
+/// # Errors
+/// When the file cannot be read, is damaged, or holds a line longer than a document may be.
+pub fn lines(path: &Path) -> Result<Vec<String>> {
+    let (limits, progress) = (Limits::default(), Progress::default());
+    let name = path.to_string_lossy().to_lowercase();
+    let (_, packing) = Packing::of(&name);
+    let input = Input { path: path.into(), name: name.clone(), format: Format::Text, packing };
+    let stamp = stamp(path, &progress, &|| false)?;
+    let records = Records::open(&input, stamp, Unit::Line, &limits, &progress, &|| false)?;
+    let line = |item| match item {
+        Ok(Item::Record(record)) => Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned()),
+        Ok(Item::Dropped(..)) => Err(Error::Expansion { path: path.into(), limit: limits.document_bytes }),
+        Err(fault) => Err(fault),
+    };
+    records.map(line).collect()
 }
 
 /// Lists the files that `paths` name, each once, in the order of `paths`; folders and globs are sorted by name.

@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use ssl_data::rng::Rng;
+use tch::Tensor;
 
 /// The scheme a run names; the table above says what it does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,16 +88,21 @@ impl Scheme {
 }
 
 impl Init {
-    /// `count` numbers; number i is a function of (seed, i) alone, whatever the machine or its threads.
-    #[must_use]
-    pub fn draw(self, count: usize, seed: u64) -> Vec<f32> {
-        let mut out = vec![0.0; count];
+    /// The numbers from place `first` on; number i is a function of (seed, i) alone, whatever the machine or its threads.
+    /// `first` is a multiple of [`PIECE`].
+    pub(crate) fn draw(self, out: &mut [f32], first: usize, seed: u64) {
+        let fill = |out: &mut [f32], draw: &(dyn Fn(&mut Rng) -> f64 + Sync)| {
+            out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, numbers)| {
+                let mut rng = Rng::at(seed, STREAM, (first / BLOCK + block) as u64);
+                numbers.fill_with(|| draw(&mut rng) as f32);
+            });
+        };
         match self {
-            Self::Zeros => {}
+            Self::Zeros => out.fill(0.0),
             Self::Ones => out.fill(1.0),
-            Self::Normal(std) => fill(&mut out, seed, |rng| std * normal(rng)),
-            Self::Uniform(bound) => fill(&mut out, seed, |rng| bound * (2.0 * rng.unit() - 1.0)),
-            Self::TruncatedNormal(std) => fill(&mut out, seed, |rng| {
+            Self::Normal(std) => fill(out, &|rng| std * normal(rng)),
+            Self::Uniform(bound) => fill(out, &|rng| bound * (2.0 * rng.unit() - 1.0)),
+            Self::TruncatedNormal(std) => fill(out, &|rng| {
                 loop {
                     let z = normal(rng);
                     if z.abs() <= 2.0 {
@@ -105,22 +111,25 @@ impl Init {
                 }
             }),
         }
-        out
+    }
+
+    /// Fills a weight on the CPU, piece by piece, so that it is not held twice.
+    pub(crate) fn fill(self, weight: &Tensor, seed: u64) {
+        let flat = weight.view([-1]);
+        let count = weight.numel();
+        let mut numbers = vec![0.0; count.min(PIECE)];
+        for first in (0..count).step_by(PIECE) {
+            let piece = &mut numbers[..PIECE.min(count - first)];
+            self.draw(piece, first, seed);
+            flat.narrow(0, first as i64, piece.len() as i64).copy_(&Tensor::from_slice(piece));
+        }
     }
 }
 
 /// Numbers are drawn in blocks of this many, each from its own place.
 const BLOCK: usize = 4096;
-
-fn fill(out: &mut [f32], seed: u64, draw: impl Fn(&mut Rng) -> f64 + Sync) {
-    out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, numbers)| {
-        let mut rng = Rng::at(seed, STREAM, block as u64);
-        for number in numbers {
-            *number = draw(&mut rng) as f32;
-        }
-    });
-}
-
+/// What is drawn before it goes into its weight: 16 MB.
+const PIECE: usize = 1024 * BLOCK;
 /// A standard normal number. Source: Box and Muller 1958.
 fn normal(rng: &mut Rng) -> f64 {
     // 1 - u is above 0, so the logarithm is finite.
@@ -134,9 +143,15 @@ const STREAM: u64 = 0x0069_6e69_7469_616c;
 mod tests {
     use super::*;
 
+    fn drawn(init: Init, first: usize, count: usize, seed: u64) -> Vec<f32> {
+        let mut out = vec![0.0; count];
+        init.draw(&mut out, first, seed);
+        out
+    }
+
     /// Mean, standard deviation and largest magnitude, against theory at 120 000 draws.
     fn check(init: Init, std: f64, largest: f64) {
-        let x: Vec<f64> = init.draw(120_000, 7).into_iter().map(f64::from).collect();
+        let x: Vec<f64> = drawn(init, 0, 120_000, 7).into_iter().map(f64::from).collect();
         let mean = x.iter().sum::<f64>() / 120_000.0;
         let spread = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 120_000.0).sqrt();
         assert!(mean.abs() < 5.0 * std / 346.0, "{init:?}: {mean}");
@@ -160,8 +175,9 @@ mod tests {
     #[test]
     fn draws_depend_on_the_seed_alone() {
         let init = Init::Normal(1.0);
-        assert_eq!(init.draw(10_000, 1), init.draw(10_000, 1));
-        assert_ne!(init.draw(10, 1), init.draw(10, 2));
-        assert_eq!(init.draw(5000, 1)[..10], init.draw(10, 1)[..]);
+        assert_eq!(drawn(init, 0, 10_000, 1), drawn(init, 0, 10_000, 1));
+        assert_ne!(drawn(init, 0, 10, 1), drawn(init, 0, 10, 2));
+        assert_eq!(drawn(init, 0, 5000, 1)[..10], drawn(init, 0, 10, 1)[..]);
+        assert_eq!(drawn(init, 0, 5000, 1)[4096..], drawn(init, 4096, 904, 1)[..]);
     }
 }

@@ -65,11 +65,10 @@ impl Params {
 
     /// Makes a weight and returns the leaf to compute with; its draws depend on the seed and on its place in the model.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> Tensor {
-        let count = shape.iter().product::<i64>() as usize;
-        let master = match self.seed {
-            Some(seed) => Tensor::from_slice(&init.draw(count, rng::hash(seed, STREAM, self.list.len() as u64))).view(shape),
-            None => Tensor::zeros(shape, (Kind::Float, Device::Cpu)),
-        };
+        let master = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        if let Some(seed) = self.seed {
+            init.fill(&master, rng::hash(seed, STREAM, self.list.len() as u64));
+        }
         let master = master.to_device(self.device);
         let leaf = match self.precision {
             Precision::Fp32 => master.shallow_clone(),

@@ -266,10 +266,10 @@ fn published_names_load_and_the_written_config_is_read_again() {
         let logits = tch::no_grad(|| model.logits(&batch(&golden)));
         assert!(distance(&logits, &golden.tensor("logits")) < golden.tolerance("logits_max_abs"), "{name}");
         // The control: a name that is no T5's.
-        second[0].0 = "encoder.embed_positions.weight".into();
+        second[0].0 = "encoder.embed_places.weight".into();
         weights::save(&path, &golden.params, &second).expect("room");
         let told = weights::load(&path, &params).expect_err("a fault").to_string();
-        assert!(told.contains("encoder.embed_positions.weight"), "{told}");
+        assert!(told.contains("encoder.embed_places.weight"), "{told}");
     }
 }
 

@@ -17,11 +17,12 @@ use ssl_eval::bits_per_byte::validate;
 
 use crate::args::EvalArgs;
 use crate::assemble::{CORPUS, Opened, Session, open, windows};
+use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
 
 /// What can be scored today.
-const TASKS: [&str; 2] = ["bits-per-byte", "perplexity"];
+const TASKS: [&str; 3] = ["bits-per-byte", "perplexity", "bleu"];
 
 /// Scores.
 pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
@@ -31,6 +32,9 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     }
     signal::listen("nothing is kept")?;
     let opened = open(session, &args.checkpoint)?;
+    if args.tasks.iter().any(|task| task == "bleu") {
+        return translated(session, args, &opened, wall);
+    }
     // Lives until the scores are there.
     let scratch = tempfile::tempdir()?;
     let (corpus, sha256) = match &args.data {
@@ -74,6 +78,19 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
         "wall_seconds": wall.elapsed().as_secs_f64(),
     });
     Ok(Outcome { json, human: lines.join("\n"), code: 0 })
+}
+
+/// BLEU alone: it reads other files than the rest.
+fn translated(session: &Session, args: &EvalArgs, opened: &Opened, wall: Instant) -> Result<Outcome> {
+    if args.tasks.len() > 1 {
+        return Err(Refusal::usage("bleu reads other files than the rest", "score it by itself"));
+    }
+    let (data, targets) = bleu::files(args.data.as_ref(), args.targets.as_ref())?;
+    let Estimate { value, stderr, n } = bleu::score(session, opened, data, targets)?;
+    let sha256 = sha256(&[data.into(), targets.into()])?;
+    let result = json!({ "task": "bleu", "metric": "bleu", "value": value, "stderr": stderr, "n": n, "data_sha256": sha256 });
+    let json = json!({ "model": opened.dir, "results": [result], "wall_seconds": wall.elapsed().as_secs_f64() });
+    Ok(Outcome { json, human: format!("bleu {value:.2} ± {stderr:.2}  ({n} lines)"), code: 0 })
 }
 
 /// The validation split that the model was trained beside.
