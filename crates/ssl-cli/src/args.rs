@@ -156,10 +156,10 @@ pub(crate) enum Resume {
 pub(crate) struct EvalArgs {
     /// A run folder, a checkpoint folder, or a Hugging Face model folder
     pub(crate) checkpoint: PathBuf,
-    /// What to score, such as bits-per-byte
+    /// What to score: bits-per-byte, perplexity, bleu, word-similarity or word-analogy
     #[arg(required = true, value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
-    /// Text to score on [default: the validation split that the model was trained beside]
+    /// Text, pairs of words or questions to score on [default: the validation split that the model was trained beside]
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
     /// For bleu: the translations of the lines of --data

@@ -62,6 +62,11 @@ pub(crate) fn windows(corpus: &Corpus, windows: &WindowConfig, length: usize) ->
     Ok(Sampler::new(corpus, windows, length, 0)?)
 }
 
+/// Where a model lives: on the device that was chosen, or on the CPU if it knows no other.
+pub(crate) fn home(config: &ModelConfig, runtime: &Runtime) -> tch::Device {
+    if config.is_self_taught() { tch::Device::Cpu } else { runtime.device() }
+}
+
 /// A trained model, ready to use.
 pub(crate) struct Opened {
     /// The model.
@@ -101,7 +106,7 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
     let (config, vocab_size) = weights::read_config(&dir.join(CONFIG))?;
     // A checkpoint of ours knows more than config.json can say, such as a model without biases.
     let mut config = run.as_ref().map_or(config, |run| run.model.clone());
-    let mut params = Params::new(runtime.device(), Precision::Fp32, None);
+    let mut params = Params::new(home(&config, &runtime), Precision::Fp32, None);
     let model = ssl_torch::guard(|| config.build(vocab_size, &mut params))?;
     weights::load(&dir.join(WEIGHTS), &params)?;
     let tokenizer = dir.join(TOKENIZER);

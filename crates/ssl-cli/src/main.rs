@@ -12,6 +12,7 @@ mod progress;
 mod run;
 mod signal;
 mod warnings;
+mod words;
 mod write;
 
 use std::process::ExitCode;

@@ -63,7 +63,10 @@ impl std::fmt::Display for StepLine {
         if let Some(bpb) = self.bpb {
             write!(f, "  bpb {bpb:.3}")?;
         }
-        write!(f, "  norm {:.2}  lr {:.1e}  {} tok/s", self.norm, self.lr, words::scaled(self.tokens_per_second))?;
+        if self.norm.is_finite() {
+            write!(f, "  norm {:.2}", self.norm)?;
+        }
+        write!(f, "  lr {:.1e}  {} tok/s", self.lr, words::scaled(self.tokens_per_second))?;
         if let Some(mfu) = self.mfu {
             write!(f, "  mfu {:.1}%", mfu * 100.0)?;
         }

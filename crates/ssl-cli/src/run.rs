@@ -7,6 +7,7 @@ use ssl_data::config::{DataConfig, Fault, WindowConfig};
 use ssl_data::objective::ObjectiveConfig;
 use ssl_eval::config::EvalConfig;
 use ssl_model::config::ModelConfig;
+use ssl_model::params::Precision;
 use ssl_train::config::{OptimConfig, TrainConfig};
 use ssl_train::schedule::ScheduleConfig;
 
@@ -104,6 +105,9 @@ impl RunConfig {
             let hint = "give objective.masked.next-sentence and model.bert.next-sentence the same value";
             faults.push(Fault::new("model.bert", message, hint));
         }
+        if model.is_self_taught() {
+            self.check_self_taught(&mut faults);
+        }
         let (name, warmup) = match self.schedule {
             ScheduleConfig::Constant { warmup_steps } => ("constant", warmup_steps),
             ScheduleConfig::InverseSqrt { warmup_steps } => ("inverse-sqrt", warmup_steps),
@@ -118,6 +122,28 @@ impl RunConfig {
             faults.push(Fault::new(&format!("schedule.{name}.warmup-steps"), message, "a few percent of the steps are common"));
         }
         faults
+    }
+}
+
+impl RunConfig {
+    /// What a model that moves its own weights takes from `[optim]` and `[train]` is a learning rate.
+    fn check_self_taught(&self, faults: &mut Vec<Fault>) {
+        let mut check = |fine: bool, key: &str, message: &str, hint: &str| {
+            if !fine {
+                faults.push(Fault::new(key, message, hint));
+            }
+        };
+        let plain = matches!(&self.optim, OptimConfig::Sgd(sgd) if sgd.momentum == 0.0 && sgd.weight_decay == 0.0);
+        let name = match self.optim {
+            OptimConfig::Sgd(_) => "optim.sgd",
+            OptimConfig::Adam(_) => "optim.adam",
+            OptimConfig::Adamw(_) => "optim.adamw",
+        };
+        check(plain, name, "the model moves its own weights, by a learning rate alone", "give [optim.sgd] with lr alone");
+        let train = &self.train;
+        check(train.precision == Precision::Fp32, "train.precision", "the model learns in fp32", "leave precision out");
+        check(train.accumulate == 1, "train.accumulate", "there are no gradients to add up", "give more batch-rows instead");
+        check(train.clip_norm.is_none(), "train.clip-norm", "there are no gradients to clip", "leave clip-norm out");
     }
 }
 

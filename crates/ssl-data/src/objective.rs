@@ -8,6 +8,7 @@ pub mod hybrid;
 pub mod infill;
 pub mod masked;
 pub mod mixture;
+pub mod neighbours;
 pub mod span;
 pub mod translation;
 
@@ -20,6 +21,7 @@ pub use hybrid::{Hybrid, HybridConfig};
 pub use infill::{Infill, InfillConfig};
 pub use masked::{Masked, MaskedConfig};
 pub use mixture::Mixture;
+pub use neighbours::Neighbours;
 pub use span::{Span, SpanConfig};
 pub use translation::{Translation, TranslationConfig};
 
@@ -63,6 +65,8 @@ pub enum Form {
     Pair,
     /// Texts to be told apart.
     Texts,
+    /// Words and those around them.
+    Words,
 }
 
 /// What a loss says about a text.
@@ -96,6 +100,8 @@ pub enum ObjectiveConfig {
     Infill(InfillConfig),
     /// Two readings of a text against other texts. Source: Gao et al. 2021 (`SimCSE`).
     Contrastive {},
+    /// Words from those around them, or those around from the word. Source: Mikolov et al. 2013.
+    Neighbours {},
     /// The other side of a pair, written from the one. Source: Sutskever et al. 2014.
     Translation(TranslationConfig),
 }
@@ -116,6 +122,7 @@ impl ObjectiveConfig {
             Self::Hybrid(config) => Box::new(Hybrid::new(config, length, vocab)?),
             Self::Infill(config) => Box::new(Infill::new(*config, length, vocab)?),
             Self::Contrastive {} => Box::new(Contrastive::new(length, vocab)?),
+            Self::Neighbours {} => Box::new(Neighbours::new(length, vocab.separator())),
             Self::Translation(config) => Box::new(Translation::new(*config, length, vocab)?),
         })
     }
@@ -132,6 +139,7 @@ impl ObjectiveConfig {
             Self::Hybrid(_) => "hybrid",
             Self::Infill(_) => "infill",
             Self::Contrastive {} => "contrastive",
+            Self::Neighbours {} => "neighbours",
             Self::Translation(_) => "translation",
         }
     }
@@ -145,6 +153,7 @@ impl ObjectiveConfig {
             Self::Hybrid(_) => Form::Prefix,
             Self::Span(_) | Self::Mixture {} | Self::Translation(_) => Form::Pair,
             Self::Contrastive {} => Form::Texts,
+            Self::Neighbours {} => Form::Words,
         }
     }
 
@@ -152,7 +161,7 @@ impl ObjectiveConfig {
     #[must_use]
     pub fn special_tokens(&self) -> Vec<String> {
         match self {
-            Self::Causal {} => Vec::new(),
+            Self::Causal {} | Self::Neighbours {} => Vec::new(),
             Self::Masked(_) | Self::Contrastive {} => Masked::special_tokens(),
             Self::Span(_) => Span::special_tokens(),
             Self::Mixture {} => Mixture::special_tokens(),
@@ -171,7 +180,7 @@ impl ObjectiveConfig {
             Self::Hybrid(config) => config.validate(),
             Self::Infill(config) => config.validate(),
             Self::Translation(config) => config.validate(),
-            Self::Causal {} | Self::Mixture {} | Self::Diffusion {} | Self::Contrastive {} => Vec::new(),
+            Self::Causal {} | Self::Mixture {} | Self::Diffusion {} | Self::Contrastive {} | Self::Neighbours {} => Vec::new(),
         }
     }
 }

@@ -147,6 +147,12 @@ impl Vocab {
         special::find(&self.0.tokenizer, name).ok_or_else(|| Error::NoSpecial { name: name.into() })
     }
 
+    /// What stands for every word that it does not have, where it has such a token.
+    #[must_use]
+    pub fn unknown(&self) -> Option<u32> {
+        special::UNKNOWN.iter().find_map(|name| self.0.tokenizer.token_to_id(name))
+    }
+
     /// The ids that no text becomes, in order.
     pub fn specials(&self) -> impl Iterator<Item = u32> {
         self.0.specials.keys().copied()

@@ -17,6 +17,7 @@ use ssl_data::vocab::Vocab;
 use ssl_eval::Table;
 use ssl_eval::word_analogy::{questions, word_analogy};
 use ssl_eval::word_similarity::{pairs, word_similarity};
+use ssl_model::SelfTaught;
 use ssl_model::params::{Params, Precision};
 use ssl_model::weights::{Form, Vectors};
 use ssl_model::word2vec::{Chunk, Word2Vec, Word2VecConfig};
@@ -90,7 +91,8 @@ fn train(out: &Path, into: &Path, seed: u64, threads: usize, lr: f64, shuffled: 
     }
     let words: u64 = counts.iter().sum();
     let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(seed));
-    let model = Word2Vec::new(&Word2VecConfig::default(), &counts, Some(vocab.separator()), &mut params)?;
+    let model = Word2Vec::new(&Word2VecConfig::default(), vocab.size(), &mut params);
+    model.count(&counts);
     let (mut seen, mut step, mut seconds) = (0, 0, 0.0);
     for epoch in 0..EPOCHS {
         if shuffled {

@@ -25,6 +25,8 @@ use crate::t5::T5;
 pub use crate::t5::T5Config;
 use crate::transformer::Transformer;
 pub use crate::transformer::TransformerConfig;
+use crate::word2vec::Word2Vec;
+pub use crate::word2vec::Word2VecConfig;
 
 mod check;
 
@@ -52,6 +54,8 @@ pub enum ModelConfig {
     T5(T5Config),
     /// The Transformer of 2017.
     Transformer(TransformerConfig),
+    /// Word vectors.
+    Word2vec(Word2VecConfig),
 }
 
 impl ModelConfig {
@@ -67,6 +71,7 @@ impl ModelConfig {
             Self::Electra(config) => Box::new(Electra::new(config, vocab, params)),
             Self::T5(config) => Box::new(T5::new(config, vocab, params)),
             Self::Transformer(config) => Box::new(Transformer::new(config, vocab, params)),
+            Self::Word2vec(config) => Box::new(Word2Vec::new(config, vocab, params)),
         }
     }
 
@@ -88,6 +93,7 @@ impl ModelConfig {
             Self::Electra(config) if config.parts == Parts::Discriminator => form == Form::Texts,
             Self::Bert(_) | Self::Modernbert(_) | Self::Electra(_) => matches!(form, Form::Both | Form::Texts),
             Self::T5(_) | Self::Transformer(_) => form == Form::Pair,
+            Self::Word2vec(_) => form == Form::Words,
         }
     }
 
@@ -104,6 +110,7 @@ impl ModelConfig {
             Self::Electra(_) => "electra",
             Self::T5(_) => "t5",
             Self::Transformer(_) => "transformer",
+            Self::Word2vec(_) => "word2vec",
         }
     }
 
@@ -120,7 +127,14 @@ impl ModelConfig {
             Self::Electra(config) => config.context_tokens,
             Self::T5(config) => config.context_tokens,
             Self::Transformer(config) => config.context_tokens,
+            Self::Word2vec(config) => config.context_tokens,
         }
+    }
+
+    /// Whether it moves its own weights, in fp32 on the CPU, with no optimizer but a learning rate.
+    #[must_use]
+    pub fn is_self_taught(&self) -> bool {
+        matches!(self, Self::Word2vec(_))
     }
 
     /// The same without what only training has: an ELECTRA's generator, the layer of [`Pooling::ClsMlp`].
@@ -155,6 +169,7 @@ impl ModelConfig {
             Self::Electra(c) => (c.layers, c.width, c.heads),
             Self::T5(c) => (c.layers.saturating_add(c.decoder_layers()), c.width, c.heads),
             Self::Transformer(c) => (c.layers.saturating_mul(2), c.width, c.heads),
+            Self::Word2vec(c) => return describe_words(c),
         };
         let (name, context) = (self.name(), self.context_tokens());
         format!("{name}, {layers} layers of width {width}, {heads} heads, context {context}")
@@ -179,6 +194,7 @@ impl ModelConfig {
             Self::Electra(c) => c.numbers(u64::from(vocab)),
             Self::T5(c) => c.numbers(u64::from(vocab)),
             Self::Transformer(c) => c.numbers(u64::from(vocab)),
+            Self::Word2vec(c) => (0, 2 * u128::from(c.width) * u128::from(vocab.saturating_sub(1))),
         }
     }
 
@@ -196,7 +212,14 @@ impl ModelConfig {
             Self::Electra(c) => c.check(&mut check),
             Self::T5(c) => c.check(&mut check),
             Self::Transformer(c) => c.check(&mut check),
+            Self::Word2vec(c) => c.check(&mut check),
         }
         check.faults()
     }
+}
+
+fn describe_words(c: &Word2VecConfig) -> String {
+    let from = if c.cbow { "CBOW" } else { "skip-gram" };
+    let to = if c.hierarchical { "a tree".into() } else { format!("{} negatives", c.negatives) };
+    format!("word2vec, vectors of width {}, {from} with {to}, windows of {}", c.width, c.window)
 }

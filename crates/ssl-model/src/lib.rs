@@ -33,4 +33,4 @@ pub mod weights;
 pub mod word2vec;
 
 pub use error::{Error, Result};
-pub use model::{Cache, Decode, Loss, Model, Pass};
+pub use model::{Cache, Decode, Loss, Model, Pass, SelfTaught};

@@ -103,6 +103,11 @@ pub trait Model: Send {
     /// Takes back what [`Model::carried`] gave.
     fn carry(&self, _state: Vec<Tensor>) {}
 
+    /// The part that moves its own weights, of a model that does not learn by backpropagation.
+    fn self_taught(&self) -> Option<&dyn SelfTaught> {
+        None
+    }
+
     /// Floating-point operations of training on one token in windows of `length`: 6 a weight of each matrix product
     /// (the embedding look-up left out, the output head counted, for a model with masks as often as its paper masks) and
     /// `12 layers width length` for attention.
@@ -110,6 +115,25 @@ pub trait Model: Send {
 
     /// The most tokens it reads at once.
     fn context(&self) -> usize;
+}
+
+/// Learns without an optimizer: by moving its weights while it reads.
+pub trait SelfTaught {
+    /// Takes how often each id occurs in the text to learn from, before the first step; ids with 0 are read over.
+    ///
+    /// # Panics
+    /// When there are not as many as ids.
+    fn count(&self, counts: &[u64]);
+
+    /// One step at a learning rate; `draws` decides all chance. Returns nats and what they are divided by, each prediction's
+    /// before its own move.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model.
+    fn learn(&self, batch: &Batch<Tensor>, lr: f64, draws: u64) -> ssl_torch::Result<(f64, f64)>;
+
+    /// The nats of the best guess that knows how often words occur and nothing of those around them.
+    fn by_frequency(&self) -> f64;
 }
 
 /// Writes one token after another.

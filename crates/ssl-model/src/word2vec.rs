@@ -20,18 +20,24 @@
 mod huffman;
 mod noise;
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use ssl_data::batch::Batch;
 use ssl_torch::word2vec::{Found, From, Plan, Step, Target, Units};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use crate::error::Result;
+use crate::config::Check;
 use crate::init::Init;
+use crate::model::{Loss, Model, Pass, SelfTaught, rows};
 use crate::params::Params;
 
 pub use huffman::huffman;
 pub use noise::{keep, noise};
+
+/// More neighbours or negatives than any model takes.
+const MOST: u32 = 1000;
 
 /// What a `Word2Vec` learns by. Defaults are those of the original program, with skip-gram.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +45,8 @@ pub use noise::{keep, noise};
 pub struct Word2VecConfig {
     /// Features of a vector.
     pub width: u32,
+    /// The most words of a sentence; 1000 in the original program.
+    pub context_tokens: u32,
     /// The farthest neighbour; each place draws its own reach from 1 to this.
     pub window: u32,
     /// Words drawn against each true one.
@@ -60,6 +68,7 @@ impl Default for Word2VecConfig {
     fn default() -> Self {
         Self {
             width: 100,
+            context_tokens: 1000,
             window: 5,
             negatives: 5,
             noise_power: 0.75,
@@ -68,6 +77,19 @@ impl Default for Word2VecConfig {
             cbow: false,
             cbow_exact: false,
         }
+    }
+}
+
+impl Word2VecConfig {
+    pub(crate) fn check(&self, check: &mut Check) {
+        check.sizes(&[("width", self.width), ("context-tokens", self.context_tokens)]);
+        for (key, number) in [("window", self.window), ("negatives", self.negatives)] {
+            check.that((1..=MOST).contains(&number), key, || (format!("{number} is outside 1..={MOST}"), "5 is common".into()));
+        }
+        let fine = |number: f64| number.is_finite() && number >= 0.0;
+        let why = |number: f64| (format!("{number} is not a number from 0 on"), "the program's is the default".into());
+        check.that(fine(self.noise_power), "noise-power", || why(self.noise_power));
+        check.that(fine(self.subsample), "subsample", || why(self.subsample));
     }
 }
 
@@ -80,39 +102,33 @@ pub struct Chunk<'a> {
     pub documents: &'a [u32],
 }
 
-/// The model: two tables, and how they are learned.
+/// The model: two tables, how often words occur, and how it learns.
 #[derive(Debug)]
 pub struct Word2Vec {
+    config: Word2VecConfig,
     input_vd: Tensor,
     output_rd: Tensor,
-    plan: Plan,
-    separator: Option<u32>,
+    counts_v: Tensor,
+    /// Made from the counts when they are first needed: they come from the text, or with stored weights.
+    plan: OnceCell<Plan>,
 }
 
 impl Word2Vec {
-    /// A model over `counts.len()` words that occur so often; its tables are added to `params`, which must be on the CPU in fp32.
+    /// A model over `vocab` ids; its tables are added to `params`, which must be on the CPU in fp32.
     ///
-    /// A word with count 0 is taken out of every text, as the original takes out words below its minimum count: so are the
-    /// unknown and the separator to be given. At `separator`, and where the document changes, windows end.
-    ///
-    /// # Errors
-    /// When a number of the configuration is 0 or absurd.
-    pub fn new(config: &Word2VecConfig, counts: &[u64], separator: Option<u32>, params: &mut Params) -> Result<Self> {
-        let (v, d) = (counts.len() as i64, i64::from(config.width.max(1)));
-        let target = if config.hierarchical {
-            huffman(counts)
-        } else {
-            Target::Negatives { count: config.negatives, alias: noise(counts, config.noise_power) }
-        };
-        let from = if config.cbow { From::Mean { exact: config.cbow_exact } } else { From::Each };
-        let plan = Plan::new(keep(counts, config.subsample), target, from, config.window)?;
+    /// It learns once it knows [`SelfTaught::count`]. A word with count 0 is taken out of every text, as the original takes out
+    /// words below its minimum count: so are the unknown and the separator to be given. Where the document changes, windows end.
+    #[must_use]
+    pub fn new(config: &Word2VecConfig, vocab: u32, params: &mut Params) -> Self {
+        let (v, d) = (i64::from(vocab), i64::from(config.width));
         let rows = if config.hierarchical { (v - 1).max(1) } else { v };
-        Ok(Self {
+        Self {
+            config: config.clone(),
             input_vd: params.add("word2vec.input.weight", &[v, d], Init::Uniform(0.5 / d as f64)),
             output_rd: params.add("word2vec.output.weight", &[rows, d], Init::Zeros),
-            plan,
-            separator,
-        })
+            counts_v: params.add("word2vec.counts", &[v], Init::Zeros),
+            plan: OnceCell::new(),
+        }
     }
 
     /// One step: learns from every word of a chunk in turn, at a learning rate, on `threads` threads without locks.
@@ -121,8 +137,8 @@ impl Word2Vec {
     /// prediction's before its own update.
     ///
     /// # Errors
-    /// When a token lies outside the vocabulary, or tokens and documents differ in number.
-    pub fn update(&self, chunk: Chunk<'_>, lr: f64, draws: u64, threads: usize) -> Result<Found> {
+    /// When a token lies outside the vocabulary, tokens and documents differ in number, or no word was counted.
+    pub fn update(&self, chunk: Chunk<'_>, lr: f64, draws: u64, threads: usize) -> ssl_torch::Result<Found> {
         self.run(chunk, &Step { lr: Some(lr as f32), key: draws, threads, units: Units::Best })
     }
 
@@ -130,12 +146,42 @@ impl Word2Vec {
     ///
     /// # Errors
     /// As [`Self::update`].
-    pub fn loss(&self, chunk: Chunk<'_>, draws: u64, threads: usize) -> Result<Found> {
+    pub fn measure(&self, chunk: Chunk<'_>, draws: u64, threads: usize) -> ssl_torch::Result<Found> {
         self.run(chunk, &Step { lr: None, key: draws, threads, units: Units::Best })
     }
 
-    fn run(&self, chunk: Chunk<'_>, step: &Step) -> Result<Found> {
-        Ok(self.plan.run(&self.input_vd, &self.output_rd, chunk.tokens, &sentences(chunk, self.separator)?, step)?)
+    fn run(&self, chunk: Chunk<'_>, step: &Step) -> ssl_torch::Result<Found> {
+        let plan = if let Some(plan) = self.plan.get() {
+            plan
+        } else {
+            let plan = self.plan()?;
+            self.plan.get_or_init(|| plan)
+        };
+        plan.run(&self.input_vd, &self.output_rd, chunk.tokens, &sentences(chunk)?, step)
+    }
+
+    fn plan(&self) -> ssl_torch::Result<Plan> {
+        let (c, counts) = (&self.config, self.counts());
+        if counts.iter().all(|&count| count == 0) {
+            return Err(bad("the words were not counted before the first step".into()));
+        }
+        let target = if c.hierarchical {
+            huffman(&counts)
+        } else {
+            Target::Negatives { count: c.negatives, alias: noise(&counts, c.noise_power) }
+        };
+        Plan::new(
+            keep(&counts, c.subsample),
+            target,
+            if c.cbow { From::Mean { exact: c.cbow_exact } } else { From::Each },
+            c.window,
+        )
+    }
+
+    /// As they are stored: in floats, which are exact to 16 million.
+    fn counts(&self) -> Vec<u64> {
+        let counts: Vec<f32> = (&self.counts_v.detach()).try_into().unwrap_or_default();
+        counts.into_iter().map(|count| count as u64).collect()
     }
 
     /// The vectors of words, `[v, d]`: what is kept when training is over.
@@ -149,16 +195,117 @@ impl Word2Vec {
     }
 }
 
+impl SelfTaught for Word2Vec {
+    fn count(&self, counts: &[u64]) {
+        let counts: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
+        tch::no_grad(|| self.counts_v.shallow_clone().copy_(&Tensor::from_slice(&counts)));
+    }
+
+    fn learn(&self, batch: &Batch<Tensor>, lr: f64, draws: u64) -> ssl_torch::Result<(f64, f64)> {
+        let (tokens, documents) = host(batch);
+        let found = self.update(Chunk { tokens: &tokens, documents: &documents }, lr, draws, threads())?;
+        Ok((found.nats, found.predictions as f64))
+    }
+
+    fn by_frequency(&self) -> f64 {
+        let (c, counts) = (&self.config, self.counts());
+        let weight = |count: &u64, keep: u32| *count as f64 * f64::from(keep);
+        let kept: Vec<f64> = counts.iter().zip(keep(&counts, c.subsample)).map(|(count, keep)| weight(count, keep)).collect();
+        let all: f64 = kept.iter().sum();
+        let shares = kept.iter().map(|kept| kept / all);
+        if c.hierarchical {
+            // Any tree that knows the shares has their entropy.
+            return shares.filter(|&p| p > 0.0).map(|p| -p * p.ln()).sum();
+        }
+        let drawn: Vec<f64> =
+            counts.iter().map(|&count| if count > 0 { (count as f64).powf(c.noise_power) } else { 0.0 }).collect();
+        let total: f64 = drawn.iter().sum();
+        // A word is true with weight p, and drawn against another with weight q; the best logit is log(p / q).
+        let nats = |(p, drawn): (f64, &f64)| {
+            let q = f64::from(c.negatives) * drawn / total * (1.0 - p);
+            let part = |a: f64, b: f64| if a > 0.0 { a * ((a + b) / a).ln() } else { 0.0 };
+            part(p, q) + part(q, p)
+        };
+        shares.zip(&drawn).map(nats).sum()
+    }
+}
+
+impl Model for Word2Vec {
+    /// Row by row, without gradient; chance is a function of the row's place in the batch.
+    fn loss(&self, batch: &Batch<Tensor>, _pass: Pass) -> Loss {
+        let (tokens, documents) = host(batch);
+        let length = rows(batch, "a Word2Vec").inputs.size()[1] as usize;
+        let (mut nats, mut counts) = (Vec::new(), Vec::new());
+        for (row, (tokens, documents)) in tokens.chunks(length).zip(documents.chunks(length)).enumerate() {
+            match self.measure(Chunk { tokens, documents }, row as u64, 1) {
+                Ok(found) => {
+                    nats.push(found.nats as f32);
+                    counts.push(found.predictions as f32);
+                }
+                Err(fault) => panic!("{fault}"),
+            }
+        }
+        let (nats, counts) = (Tensor::from_slice(&nats), Tensor::from_slice(&counts));
+        let nats = nats.unsqueeze(1);
+        Loss { total: nats.sum(Kind::Double), weights: nats.ones_like(), nats, counts }
+    }
+
+    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+        Tensor::embedding(&self.input_vd, &rows(batch, "a Word2Vec").inputs, -1, false, false)
+    }
+
+    /// Of each word beside the one at the position; of the inner nodes, where there is a tree.
+    fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
+        self.hidden(batch).matmul(&self.output_rd.tr())
+    }
+
+    fn self_taught(&self) -> Option<&dyn SelfTaught> {
+        Some(self)
+    }
+
+    /// Both tables are read and moved for each pair of words: 6 a feature. Windows are `window + 1` words on average, and a
+    /// tree is taken to be balanced.
+    fn flops(&self, _length: u64) -> u64 {
+        let c = &self.config;
+        let rows = if c.hierarchical { u64::from(self.input_vd.size()[0].max(2).ilog2()) } else { u64::from(c.negatives) + 1 };
+        let around = u64::from(c.window) + 1;
+        let d = u64::from(c.width);
+        if c.cbow { 6 * d * rows + 2 * d * around } else { 6 * d * rows * around }
+    }
+
+    fn context(&self) -> usize {
+        self.config.context_tokens as usize
+    }
+}
+
+/// A batch's tokens and documents; rows have documents of their own.
+fn host(batch: &Batch<Tensor>) -> (Vec<u32>, Vec<u32>) {
+    let rows = rows(batch, "a Word2Vec");
+    let read = |ids: &Tensor| -> Vec<u32> {
+        let ids = Vec::<i64>::try_from(ids.view([-1])).unwrap_or_default();
+        ids.into_iter().map(|id| u32::try_from(id).unwrap_or(u32::MAX)).collect()
+    };
+    (read(&rows.inputs), rows.documents.as_ref().map(read).unwrap_or_default())
+}
+
+/// As many as libtorch was started with.
+fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+fn bad(message: String) -> ssl_torch::Error {
+    ssl_torch::Error::Operation { message, at: None }
+}
+
 /// The runs of tokens that no window leaves.
-fn sentences(chunk: Chunk<'_>, separator: Option<u32>) -> Result<Vec<Range<usize>>> {
+fn sentences(chunk: Chunk<'_>) -> ssl_torch::Result<Vec<Range<usize>>> {
     let Chunk { tokens, documents } = chunk;
     if !documents.is_empty() && documents.len() != tokens.len() {
-        let message = format!("{} tokens of {} documents", tokens.len(), documents.len());
-        return Err(ssl_torch::Error::Operation { message, at: None }.into());
+        return Err(bad(format!("{} tokens of {} documents", tokens.len(), documents.len())));
     }
     let (mut list, mut from) = (Vec::new(), 0);
     for at in 1..tokens.len() {
-        if Some(tokens[at]) == separator || (!documents.is_empty() && documents[at] != documents[at - 1]) {
+        if !documents.is_empty() && documents[at] != documents[at - 1] {
             list.push(from..at);
             from = at;
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ssl_data::batch::Batch;
 use ssl_data::rng;
 use ssl_model::params::Params;
-use ssl_model::{Model, Pass};
+use ssl_model::{Model, Pass, SelfTaught};
 use ssl_torch::{guard, optimizer};
 use tch::{Kind, Tensor};
 
@@ -19,6 +19,8 @@ use crate::state::{Progress, TrainState};
 
 /// Keeps the draws of dropout apart from the other uses of a run's seed.
 const DROPOUT: u64 = 0x6472_6f70_6f75_7400;
+/// And so the draws of models that move their own weights.
+const OWN_STEP: u64 = 0x6f77_6e20_7374_6570;
 /// How long speed is measured before a run of so many minutes fixes its number of steps.
 const CALIBRATION: Duration = Duration::from_secs(10);
 
@@ -35,7 +37,7 @@ pub struct StepReport {
     pub loss: f64,
     /// The learning rate used.
     pub lr: f64,
-    /// The gradient's length before clipping, of the mean loss.
+    /// The gradient's length before clipping, of the mean loss; not a number where there is no gradient.
     pub grad_norm: f64,
     /// Wall seconds of training so far.
     pub seconds: f64,
@@ -206,6 +208,9 @@ impl Trainer<'_> {
     /// # Errors
     /// When data cannot be read, an operation fails, or loss or gradient are not finite; weights are then as before.
     pub fn step(&mut self) -> Result<StepReport> {
+        if let Some(pupil) = self.model.self_taught() {
+            return self.own_step(pupil);
+        }
         let Progress { step, .. } = self.state.progress;
         let fault = |source| Error::Step { step: step + 1, source };
         let leaves: Vec<Tensor> = self.state.params.list().iter().map(|param| param.leaf.shallow_clone()).collect();
@@ -236,24 +241,44 @@ impl Trainer<'_> {
             self.state.progress.sample = first;
             return Err(Error::NonFinite { step: step + 1, what: "gradient's length", value: norm, sample: first });
         }
-        let planned = self.state.progress.planned_steps;
-        let lr = self.peak_lr * Schedule::new(self.schedule, planned.unwrap_or(u64::MAX)).share(step);
-        let TrainState { params, optimizer, progress, carry } = &mut *self.state;
+        let lr = self.lr();
+        let TrainState { params, optimizer, carry, .. } = &mut *self.state;
         optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm))?;
         *carry = self.model.carried();
+        Ok(self.count(weight, nats * mean, lr, norm))
+    }
+
+    /// One step of a model that moves its own weights. A loss that is not finite is told when they have moved already; the
+    /// checkpoint before stays.
+    fn own_step(&mut self, pupil: &dyn SelfTaught) -> Result<StepReport> {
+        let Progress { step, .. } = self.state.progress;
+        let fault = |source| Error::Step { step: step + 1, source };
+        let micro = self.feed.take()?;
+        let words = micro.batch.count();
+        let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
+        let lr = self.lr();
+        let (nats, predictions) = pupil.learn(&batch, lr, rng::hash(self.config.seed, OWN_STEP, step)).map_err(fault)?;
+        if !nats.is_finite() {
+            return Err(Error::NonFinite { step: step + 1, what: "loss", value: nats, sample: micro.first });
+        }
+        self.state.progress.sample += micro.samples;
+        Ok(self.count(words, if predictions > 0.0 { nats / predictions } else { 0.0 }, lr, f64::NAN))
+    }
+
+    /// The learning rate of the next step.
+    fn lr(&self) -> f64 {
+        let Progress { step, planned_steps, .. } = self.state.progress;
+        self.peak_lr * Schedule::new(self.schedule, planned_steps.unwrap_or(u64::MAX)).share(step)
+    }
+
+    /// Counts a step that is done.
+    fn count(&mut self, targets: f64, loss: f64, lr: f64, grad_norm: f64) -> StepReport {
+        let progress = &mut self.state.progress;
         progress.step += 1;
-        progress.tokens += weight as u64;
-        let loss = nats * mean;
+        progress.tokens += targets as u64;
         progress.last_loss = Some(loss);
-        Ok(StepReport {
-            step: step + 1,
-            planned_steps: planned,
-            tokens: progress.tokens,
-            loss,
-            lr,
-            grad_norm: norm,
-            seconds: progress.seconds,
-        })
+        let Progress { step, planned_steps, tokens, seconds, .. } = *progress;
+        StepReport { step, planned_steps, tokens, loss, lr, grad_norm, seconds }
     }
 
     /// Weighted nats of one micro-batch; its gradients are on the leaves.

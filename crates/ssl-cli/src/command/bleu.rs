@@ -1,6 +1,6 @@
 //! The `bleu` task of `ssl eval`: translations of one file's lines against another's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use ssl_data::source;
@@ -45,10 +45,4 @@ pub(crate) fn score(session: &Session, opened: &Opened, data: &Path, targets: &P
     }
     session.progress.finish();
     Ok(bleu(&written, &references))
-}
-
-/// The two files that the task reads, or what is missing.
-pub(crate) fn files<'a>(data: Option<&'a PathBuf>, targets: Option<&'a PathBuf>) -> Result<(&'a Path, &'a Path)> {
-    let missing = || Refusal::usage("bleu compares two files", "give --data SOURCES and --targets TRANSLATIONS, line for line");
-    Ok((data.ok_or_else(missing)?, targets.ok_or_else(missing)?))
 }

@@ -15,11 +15,15 @@ use tch::{Kind, Tensor};
 use crate::args::ConvertArgs;
 use crate::assemble::{Opened, Session, open};
 use crate::outcome::{Outcome, Refusal};
+use crate::words;
 
 /// The name of what transformers reads beside a tokenizer.
 const ABOUT_TOKENIZER: &str = "tokenizer_config.json";
 
-/// Writes a checkpoint for transformers.
+/// Word vectors in the two forms of word2vec, which gensim reads.
+const VECTORS: [&str; 2] = ["vectors.bin", "vectors.txt"];
+
+/// Writes a checkpoint for transformers, and word vectors for gensim.
 pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
     let opened = open(session, &args.from)?;
     convert(&opened, &args.out)
@@ -54,6 +58,12 @@ fn write(opened: &Opened, out: &Path) -> Result<()> {
     fs::create_dir_all(out).map_err(io("create", out))?;
     // GPT-2 in transformers always has biases; those of a model without are 0.
     weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(opened))?;
+    if opened.config.is_self_taught() {
+        let vectors = words::vectors(opened)?;
+        for name in VECTORS {
+            vectors.write(&out.join(name), words::form(Path::new(name)))?;
+        }
+    }
     let vocab = opened.vocab().ok();
     let separator = vocab.map(Vocab::separator);
     weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;

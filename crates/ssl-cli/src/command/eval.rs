@@ -12,17 +12,22 @@ use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
 use ssl_data::objective::ObjectiveConfig;
 use ssl_data::prepare::prepare;
-use ssl_eval::Estimate;
+use ssl_data::source;
 use ssl_eval::bits_per_byte::validate;
+use ssl_eval::word_analogy::{questions, word_analogy};
+use ssl_eval::word_similarity::{pairs, word_similarity};
+use ssl_eval::{Estimate, Table};
 
 use crate::args::EvalArgs;
 use crate::assemble::{CORPUS, Opened, Session, open, windows};
 use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};
-use crate::signal;
+use crate::{signal, words};
 
 /// What can be scored today.
-const TASKS: [&str; 3] = ["bits-per-byte", "perplexity", "bleu"];
+const TASKS: [&str; 5] = ["bits-per-byte", "perplexity", "bleu", "word-similarity", "word-analogy"];
+/// What reads a file of its own form.
+const ALONE: [&str; 3] = ["bleu", "word-similarity", "word-analogy"];
 
 /// Scores.
 pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
@@ -32,8 +37,8 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     }
     signal::listen("nothing is kept")?;
     let opened = open(session, &args.checkpoint)?;
-    if args.tasks.iter().any(|task| task == "bleu") {
-        return translated(session, args, &opened, wall);
+    if args.tasks.iter().any(|task| ALONE.contains(&task.as_str())) {
+        return alone(session, args, &opened, wall);
     }
     // Lives until the scores are there.
     let scratch = tempfile::tempdir()?;
@@ -80,17 +85,49 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     Ok(Outcome { json, human: lines.join("\n"), code: 0 })
 }
 
-/// BLEU alone: it reads other files than the rest.
-fn translated(session: &Session, args: &EvalArgs, opened: &Opened, wall: Instant) -> Result<Outcome> {
-    if args.tasks.len() > 1 {
-        return Err(Refusal::usage("bleu reads other files than the rest", "score it by itself"));
-    }
-    let (data, targets) = bleu::files(args.data.as_ref(), args.targets.as_ref())?;
-    let Estimate { value, stderr, n } = bleu::score(session, opened, data, targets)?;
-    let sha256 = sha256(&[data.into(), targets.into()])?;
-    let result = json!({ "task": "bleu", "metric": "bleu", "value": value, "stderr": stderr, "n": n, "data_sha256": sha256 });
-    let json = json!({ "model": opened.dir, "results": [result], "wall_seconds": wall.elapsed().as_secs_f64() });
-    Ok(Outcome { json, human: format!("bleu {value:.2} ± {stderr:.2}  ({n} lines)"), code: 0 })
+/// A task that reads other files than the rest.
+fn alone(session: &Session, args: &EvalArgs, opened: &Opened, wall: Instant) -> Result<Outcome> {
+    let [task] = &args.tasks[..] else {
+        return Err(Refusal::usage(format!("{} read other files than the rest", ALONE.join(", ")), "score them one by one"));
+    };
+    let missing = |hint: &str| Refusal::usage(format!("{task} needs a file"), hint);
+    let data = args.data.as_deref().ok_or_else(|| missing("give --data FILE"))?;
+    let mut files = vec![data.to_owned()];
+    let (metric, scores, asked) = match task.as_str() {
+        "bleu" => {
+            let targets = args.targets.as_deref().ok_or_else(|| missing("give --targets FILE, line for line with --data"))?;
+            files.push(targets.to_owned());
+            let found = bleu::score(session, opened, data, targets)?;
+            ("bleu", vec![("all".to_owned(), found)], found.n)
+        }
+        task => {
+            let vectors = words::vectors(opened)?;
+            let table = Table::new(&vectors.words, &vectors.numbers, vectors.width);
+            let text = source::lines(data)?.join("\n");
+            if task == "word-similarity" {
+                let found = word_similarity(&table, &pairs(&text));
+                ("spearman", vec![("all".to_owned(), found.spearman)], found.pairs)
+            } else {
+                let found = word_analogy(&table, &questions(&text))?;
+                let asked = found.total.questions;
+                let answered = found.sections.into_iter().chain([found.total]);
+                ("accuracy", answered.map(|section| (section.name, section.accuracy)).collect(), asked)
+            }
+        }
+    };
+    let sha256 = sha256(&files)?;
+    let result = |(part, found): &(String, Estimate)| {
+        json!({
+            "task": task, "metric": metric, "part": part, "value": found.value, "stderr": found.stderr, "n": found.n,
+            "data_sha256": sha256,
+        })
+    };
+    let results: Vec<_> = scores.iter().map(result).collect();
+    let json = json!({ "model": opened.dir, "results": results, "asked": asked, "wall_seconds": wall.elapsed().as_secs_f64() });
+    let line = |(part, found): &(String, Estimate)| {
+        format!("{task:16} {part:28} {metric} {:.4} ± {:.4}  ({} of {asked})", found.value, found.stderr, found.n)
+    };
+    Ok(Outcome { json, human: scores.iter().map(line).collect::<Vec<_>>().join("\n"), code: 0 })
 }
 
 /// The validation split that the model was trained beside.

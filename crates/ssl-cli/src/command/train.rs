@@ -27,7 +27,7 @@ use ssl_train::trainer::{Stopped, Trainer};
 use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, windows};
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, windows};
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -50,15 +50,19 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
     let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
     let length = config.model.context_tokens() as usize;
-    let mut params = ssl_model::params::Params::new(runtime.device(), config.train.precision, Some(config.train.seed));
+    let device = home(&config.model, &runtime);
+    let mut params = ssl_model::params::Params::new(device, config.train.precision, Some(config.train.seed));
     let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
     let mut state = TrainState::new(params, &config.optim);
     let resumed_from = start.restore(session, &corpus, &mut state)?;
     if let (None, Some(from)) = (resumed_from, &config.train.from) {
-        start::begin_from(session, from, &state)?;
+        start::begin_from(session, from, &state, &dir)?;
     }
 
     let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
+    if let Some(pupil) = model.self_taught() {
+        start::count(pupil, &corpus, &vocab)?;
+    }
     let make = || config.objective.build(&config.data.windows, length, &vocab);
     let judge = make()?;
     let sampler = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
@@ -94,8 +98,12 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     // The loss of an ELECTRA is more than that of its targets, so that a guess at them says nothing about it.
     let comparable = !matches!(config.model, ModelConfig::Electra(_));
     if let Some(measured) = measured.as_ref().filter(|_| comparable && validation.is_some()) {
-        let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
-        score.unigram = unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?;
+        score.unigram = if let Some(pupil) = model.self_taught() {
+            Some(pupil.by_frequency())
+        } else {
+            let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
+            unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?
+        };
     }
     let why = describe(stopped);
     report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, listener.peak_flops())?;

@@ -16,6 +16,8 @@ pub const END: &str = "[SEP]";
 /// What fills a row up.
 pub const PAD: &str = "[PAD]";
 
+/// What stands for a word that is not in the vocabulary.
+pub(super) const UNKNOWN: [&str; 2] = ["<unk>", "[UNK]"];
 /// What stands between the two sides of a pair.
 pub const TO: &str = "<|to|>";
 

@@ -114,7 +114,7 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
             "rms_norm_eps": c.norm_eps, "tie_word_embeddings": c.tied, "hidden_act": "silu",
             "attention_bias": false, "mlp_bias": false,
         }),
-        ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) => json!({ "model_type": OWN, OWN: config }),
+        ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) | ModelConfig::Word2vec(_) => json!({ "model_type": OWN, OWN: config }),
         ModelConfig::Bert(c) => bert::write(c),
         ModelConfig::Modernbert(c) => modernbert::write(c),
         ModelConfig::Electra(c) => electra::write(c),

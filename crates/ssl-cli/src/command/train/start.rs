@@ -8,6 +8,7 @@ use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::{PAD, Vocab};
+use ssl_model::SelfTaught;
 use ssl_model::weights::{CONFIG, WEIGHTS, write_config};
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::state::TrainState;
@@ -19,6 +20,7 @@ use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session, resolve};
 use crate::diagnose::Loaded;
 use crate::outcome::Refusal;
 use crate::run::RunConfig;
+use crate::words;
 
 /// A run folder that is ours, and the checkpoint to go on from.
 pub(super) struct Start {
@@ -118,8 +120,27 @@ impl Start {
     }
 }
 
-/// Takes the weights of another model that fit this one by name and shape; the rest begin as they would have.
-pub(super) fn begin_from(session: &Session, from: &Path, state: &TrainState) -> Result<()> {
+/// Tells a model how often words occur; what stands for no word is read over.
+pub(super) fn count(pupil: &dyn SelfTaught, corpus: &Corpus, vocab: &Vocab) -> Result<()> {
+    let mut counts = corpus.counts()?;
+    for id in vocab.specials().chain(vocab.unknown()) {
+        if let Some(count) = counts.get_mut(id as usize) {
+            *count = 0;
+        }
+    }
+    pupil.count(&counts);
+    Ok(())
+}
+
+/// Takes the weights of another model that fit this one by name and shape, or the vectors of the words that it knows; the
+/// rest begin as they would have.
+pub(super) fn begin_from(session: &Session, from: &Path, state: &TrainState, dir: &Path) -> Result<()> {
+    if from.is_file() {
+        let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
+        let (name, taken) = words::begin_from(from, &state.params, &vocab)?;
+        session.progress.say(&format!("beginning with {taken} rows of {name} from {}", from.display()));
+        return Ok(());
+    }
     let dir = resolve(session, from)?;
     let taken = ssl_model::weights::adopt(&dir.join(WEIGHTS), &state.params)?;
     let all = state.params.list().len();
