@@ -216,6 +216,9 @@ pub(crate) struct ForwardArgs {
     /// The input as text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
+    /// What the decoder of a model with two stacks reads [default: the id that its texts begin with]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub(crate) decoder_ids: Vec<u32>,
     /// The file to write: logits, hidden and loss
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) out: PathBuf,

@@ -84,6 +84,16 @@ impl ModelConfig {
         }
     }
 
+    /// The id that its texts begin with, of a model that writes from a source.
+    #[must_use]
+    pub fn start_token(&self) -> Option<u32> {
+        match self {
+            Self::T5(config) => Some(config.start_token),
+            Self::Transformer(config) => Some(config.start_token),
+            _ => None,
+        }
+    }
+
     /// Whether it reads batches of a form.
     #[must_use]
     pub fn reads(&self, form: Form) -> bool {

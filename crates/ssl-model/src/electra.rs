@@ -338,8 +338,7 @@ impl Model for Electra {
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
         match batch {
             Batch::Texts(texts) => {
-                let reading = Reading::texts(texts);
-                self.contrastive.loss(texts, pass, &self.unread, &|| self.read(&reading, pass))
+                self.contrastive.loss(texts, pass, &self.unread, &|texts| self.read(&Reading::texts(texts), pass))
             }
             Batch::Rows(rows) | Batch::Pair(_, rows) => self.loss_with(rows, None, pass),
         }

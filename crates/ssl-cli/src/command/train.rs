@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
+use ssl_data::objective::Form;
 use ssl_data::prepare::prepare;
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
@@ -100,6 +101,9 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     if let Some(measured) = measured.as_ref().filter(|_| comparable && validation.is_some()) {
         score.unigram = if let Some(pupil) = model.self_taught() {
             Some(pupil.by_frequency())
+        } else if config.objective.form() == Form::Texts {
+            // Any of the batch's texts.
+            Some((rows as f64).ln())
         } else {
             let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
             unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?
