@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
 use ssl_data::config::WindowConfig;
 use ssl_data::corpus::Corpus;
 use ssl_data::manifest::TOKENIZER;
+use ssl_data::objective::{Form, MaskedConfig, ObjectiveConfig, TranslationConfig};
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::Model;
@@ -30,6 +33,9 @@ pub(crate) const CORPUS: &str = "corpus";
 pub(crate) const RUN: &str = "run.toml";
 /// The run with overrides and defaults, in run folders and checkpoints.
 pub(crate) const RESOLVED: &str = "resolved.toml";
+
+/// Where an exported `config.json` says what a model was trained for.
+pub(crate) const OBJECTIVE: &str = "ssl_objective";
 
 /// What every verb works with.
 pub(crate) struct Session {
@@ -83,9 +89,24 @@ pub(crate) struct Opened {
     pub(crate) dir: PathBuf,
     /// The run it was trained by, where it came from one.
     pub(crate) run: Option<RunConfig>,
+    /// What it was trained for, where that is known.
+    objective: Option<ObjectiveConfig>,
 }
 
 impl Opened {
+    /// What it was trained for; a folder of transformers is taken for what its kind of model is used for.
+    pub(crate) fn objective(&self) -> ObjectiveConfig {
+        let reads = |form| self.config.reads(form);
+        let usual = || match () {
+            () if reads(Form::Causal) => ObjectiveConfig::Causal {},
+            () if reads(Form::Pair) => ObjectiveConfig::Translation(TranslationConfig::default()),
+            () if reads(Form::Both) => ObjectiveConfig::Masked(MaskedConfig::default()),
+            () if reads(Form::Texts) => ObjectiveConfig::Contrastive {},
+            () => ObjectiveConfig::Neighbours {},
+        };
+        self.objective.clone().unwrap_or_else(usual)
+    }
+
     /// The tokenizer.
     pub(crate) fn vocab(&self) -> Result<&Vocab> {
         let missing = || {
@@ -118,7 +139,19 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
     if let Some(Ok(pad)) = vocab.as_ref().map(|vocab| vocab.special(PAD)) {
         config.starts_with(pad);
     }
-    Ok(Opened { model, params, config, vocab_size, vocab, dir, run })
+    let objective = match &run {
+        Some(run) => Some(run.objective.clone()),
+        None => exported(&dir.join(CONFIG))?,
+    };
+    Ok(Opened { model, params, config, vocab_size, vocab, dir, run, objective })
+}
+
+/// The objective that an export of ours wrote into `config.json`.
+fn exported(path: &Path) -> Result<Option<ObjectiveConfig>> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let json: Value = serde_json::from_slice(&text).with_context(|| format!("in {}", path.display()))?;
+    let bad = |fault| Refusal::input(format!("{}: {OBJECTIVE}: {fault}", path.display()), "export the model again");
+    json.get(OBJECTIVE).map(|objective| ObjectiveConfig::deserialize(objective).map_err(bad)).transpose()
 }
 
 /// The folder that holds the weights meant by `path`.

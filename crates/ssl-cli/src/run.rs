@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use ssl_data::config::{DataConfig, Fault, WindowConfig};
+use ssl_data::config::{DataConfig, Fault, TokenizerConfig, WindowConfig};
 use ssl_data::objective::ObjectiveConfig;
 use ssl_eval::config::EvalConfig;
-use ssl_model::config::ModelConfig;
+use ssl_model::config::{ModelConfig, Pooling};
 use ssl_model::params::Precision;
 use ssl_train::config::{OptimConfig, TrainConfig};
 use ssl_train::schedule::ScheduleConfig;
@@ -96,15 +96,21 @@ impl RunConfig {
             let hint = "the README says which objectives go with which models";
             faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
         }
+        if *objective == (ObjectiveConfig::Diffusion {}) && matches!(model, ModelConfig::Electra(_)) {
+            let message = "an ELECTRA tells words that were replaced from words that were not";
+            faults.push(Fault::new("model.electra", message, "give it the masked objective"));
+        }
         let asked = matches!(objective, ObjectiveConfig::Masked(masked) if masked.next_sentence);
-        if let ModelConfig::Bert(bert) = model
-            && bert.next_sentence != asked
-        {
+        let answers = matches!(model, ModelConfig::Bert(bert) if bert.next_sentence);
+        if asked != answers {
             let message =
                 if asked { "nobody answers whether a sentence follows" } else { "nobody asks whether a sentence follows" };
             let hint = "give objective.masked.next-sentence and model.bert.next-sentence the same value";
-            faults.push(Fault::new("model.bert", message, hint));
+            faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
         }
+        self.check_pairs(&mut faults);
+        self.check_windows(&mut faults);
+        self.check_contrast(&mut faults);
         if model.is_self_taught() {
             self.check_self_taught(&mut faults);
         }
@@ -126,6 +132,63 @@ impl RunConfig {
 }
 
 impl RunConfig {
+    /// Translations need pairs, one in a window, and nothing else takes pairs.
+    fn check_pairs(&self, faults: &mut Vec<Fault>) {
+        let translates = matches!(self.objective, ObjectiveConfig::Translation(_));
+        if translates && self.data.pairs.is_none() {
+            let hint = "say where translations are: [data.pairs.files], [data.pairs.tab] or [data.pairs.field]";
+            faults.push(Fault::new("objective.translation", "texts have nothing that they could be translated to", hint));
+        }
+        if translates && self.data.windows != (WindowConfig::Segments {}) {
+            let message = "a pair would run into the next one";
+            faults.push(Fault::new("objective.translation", message, "give [data.windows.segments], a pair a window"));
+        }
+        if !translates && self.data.pairs.is_some() {
+            let message = format!("the {} objective reads texts, not pairs", self.objective.name());
+            faults.push(Fault::new("data.pairs", message, "leave it out, or give [objective.translation]"));
+        }
+    }
+
+    /// Only causal rows know documents from each other, and go on where rows before them ended.
+    fn check_windows(&self, faults: &mut Vec<Fault>) {
+        if matches!(self.objective, ObjectiveConfig::Infill(_))
+            && matches!(
+                self.data.tokenizer,
+                TokenizerConfig::Wordpiece(_) | TokenizerConfig::Unigram(_) | TokenizerConfig::Word(_)
+            )
+        {
+            let message = "texts cut anywhere come back as other ids";
+            faults.push(Fault::new("objective.infill", message, "take a byte-bpe or char tokenizer"));
+        }
+        let name = match self.data.windows {
+            WindowConfig::Isolated {} => "isolated",
+            WindowConfig::Streams { .. } => "streams",
+            _ => return,
+        };
+        if self.objective != (ObjectiveConfig::Causal {}) {
+            let message = format!("the {} objective does not read {name} windows", self.objective.name());
+            faults.push(Fault::new(&format!("data.windows.{name}"), message, "segments hold one document each"));
+        }
+    }
+
+    /// Two readings of a text differ by dropout alone; and what is only learned from texts needs texts.
+    fn check_contrast(&self, faults: &mut Vec<Fault>) {
+        let Some((dropout, pooling)) = self.model.contrastive() else { return };
+        let texts = self.objective == (ObjectiveConfig::Contrastive {});
+        let path = format!("model.{}", self.model.name());
+        if texts && dropout == 0.0 {
+            let message = "without dropout both readings of a text are the same";
+            faults.push(Fault::new(&path, message, "give dropout = 0.1"));
+        }
+        if texts && self.train.batch_rows < 2 {
+            faults.push(Fault::new("train.batch-rows", "one text has none to be told from", "give 64 or so"));
+        }
+        if !texts && pooling == Pooling::ClsMlp {
+            let message = format!("the {} objective does not train the layer of cls-mlp", self.objective.name());
+            faults.push(Fault::new(&path, message, "leave contrastive.pooling out until the contrastive run"));
+        }
+    }
+
     /// What a model that moves its own weights takes from `[optim]` and `[train]` is a learning rate.
     fn check_self_taught(&self, faults: &mut Vec<Fault>) {
         let mut check = |fine: bool, key: &str, message: &str, hint: &str| {
@@ -181,6 +244,27 @@ batch-rows = 8
         let again = diagnose::parse("again", resolved.clone(), &[], RunConfig::validate).expect("a run");
         assert_eq!(again.resolved, resolved);
         assert!(resolved.contains("context-tokens = 1024") && resolved.contains("every-steps = 500"), "{resolved}");
+    }
+
+    #[test]
+    fn paradigms_that_do_not_go_together_are_refused() {
+        let run = |objective: &str| RUN.replace("[objective.causal]", objective);
+        let told = |text: String| match diagnose::parse("run.toml", text, &[], RunConfig::validate) {
+            Ok(_) => String::new(),
+            Err(diagnosis) => diagnosis.to_string(),
+        };
+        let translation = run("[objective.translation]").replace("[model.gpt]", "[model.transformer]");
+        let faults = told(translation.clone());
+        assert!(faults.contains("could be translated to") && faults.contains("run into the next one"), "{faults}");
+        let pairs = "[data.pairs.tab]\n[data.windows.segments]\n[objective.translation]";
+        assert_eq!(told(translation.replace("[objective.translation]", pairs)), "");
+        assert!(told(run("[data.pairs.tab]\n[objective.causal]")).contains("reads texts, not pairs"));
+        assert!(told(run("[objective.span]")).contains("batches that gpt does not read"));
+        assert!(told(run("[objective.masked]\nnext-sentence = true")).contains("nobody answers"));
+        let electra = run("[objective.diffusion]").replace("[model.gpt]", "[model.electra]");
+        assert!(told(electra).contains("words that were replaced"));
+        let words = run("[objective.neighbours]").replace("[model.gpt]", "[model.word2vec]");
+        assert!(told(words).contains("moves its own weights"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Writer<'_> {
         }
     }
 
+    /// Whether what is written goes on with the prompt, rather than answers it.
+    pub(crate) fn goes_on(&self) -> bool {
+        !matches!(self.objective, ObjectiveConfig::Translation(_))
+    }
+
     /// Writes up to `tokens` after `prompt`, handing each to `each` as it comes, or all at the end where they come together.
     pub(crate) fn write(
         &self,

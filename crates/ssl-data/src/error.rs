@@ -37,6 +37,8 @@ pub enum Error {
     Damaged { path: PathBuf, offset: u64, source: std::io::Error },
     #[error("{}: unpacks to more than {limit} times its size", path.display())]
     Expansion { path: PathBuf, limit: u64 },
+    #[error("{}: a line is longer than {limit} bytes", path.display())]
+    Line { path: PathBuf, limit: u64 },
     #[error("{origin}: not a JSON object: {reason}")]
     Json { origin: Origin, reason: String },
     #[error("{origin}: no text in field {field:?}")]
@@ -121,8 +123,11 @@ impl Error {
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
             Self::Damaged { .. } => "fetch the file again, or leave it out",
             Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
+            Self::Line { .. } => "it must be a text with line ends",
             Self::Json { .. } => "each line must be one JSON object; see data.format",
-            Self::Field { .. } => "name the field that holds the text in data.field",
+            Self::Field { .. } => {
+                "name the field that holds the text in data.field, and the one beside it in data.pairs.field.target"
+            }
             Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
             Self::NothingLeft { .. } => "loosen data.clean, or read more",
             Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",

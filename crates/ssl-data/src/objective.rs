@@ -114,7 +114,7 @@ impl ObjectiveConfig {
     pub fn build(&self, windows: &WindowConfig, length: usize, vocab: &Vocab) -> Result<Box<dyn Objective>> {
         let reach = Reach::from(windows);
         Ok(match self {
-            Self::Causal {} => Box::new(Causal::new(length, vocab.separator(), reach)),
+            Self::Causal {} => Box::new(Causal::new(length, vocab.separator(), reach).over(vocab)),
             Self::Masked(config) => Box::new(Masked::new(config, length, vocab)?),
             Self::Span(config) => Box::new(Span::new(*config, length, vocab)?),
             Self::Mixture {} => Box::new(Mixture::new(length, vocab)?),

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use crate::config::{DataConfig, TokenizerConfig, WindowConfig};
+use crate::config::{DataConfig, PairsConfig, TokenizerConfig, WindowConfig};
 use crate::corpus::{Corpus, SplitName};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
@@ -159,6 +159,9 @@ fn check(inputs: Vec<Input>, watch: &dyn Watch) -> Result<Vec<(Input, Stamp)>> {
 /// windows, how its files were named), and its inputs.
 fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> Result<String> {
     let mut config = DataConfig { paths: Vec::new(), extensions: Vec::new(), windows: WindowConfig::default(), ..config.clone() };
+    if let Some(PairsConfig::Files { targets }) = &mut config.pairs {
+        targets.clear();
+    }
     let mut hash = blake3::Hasher::new();
     if let TokenizerConfig::File { path } = &mut config.tokenizer {
         let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;

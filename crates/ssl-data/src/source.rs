@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clean::Reason;
 use crate::config::{DataConfig, Format, Limits, PairsConfig, Unit};
 use crate::error::{Error, Result};
 
@@ -57,11 +58,12 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     let stamp = stamp(path, &progress, &|| false)?;
     let records = Records::open(&input, stamp, Unit::Line, &limits, &progress, &|| false)?;
     let line = |item| match item {
-        Ok(Item::Record(record)) => Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned()),
-        Ok(Item::Dropped(..)) => Err(Error::Expansion { path: path.into(), limit: limits.document_bytes }),
-        Err(fault) => Err(fault),
+        Ok(Item::Record(record)) => Some(Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned())),
+        Ok(Item::Dropped(Reason::EmptyFile, _)) => None,
+        Ok(Item::Dropped(..)) => Some(Err(Error::Line { path: path.into(), limit: limits.document_bytes })),
+        Err(fault) => Some(Err(fault)),
     };
-    records.map(line).collect()
+    records.filter_map(line).collect()
 }
 
 /// Lists the files that `paths` name, each once, in the order of `paths`; folders and globs are sorted by name.

@@ -5,6 +5,7 @@
 
 mod bpe;
 mod chars;
+mod edges;
 mod load;
 mod special;
 mod split;
@@ -26,6 +27,7 @@ use crate::config::TokenizerConfig;
 use crate::document::BORDER;
 use crate::error::{Error, Result};
 
+pub use edges::Edges;
 pub use special::{CLASS, END, MASK, PAD, TO, sentinel};
 pub use stream::Stream;
 
@@ -147,6 +149,24 @@ impl Vocab {
         special::find(&self.0.tokenizer, name).ok_or_else(|| Error::NoSpecial { name: name.into() })
     }
 
+    /// Whether ids are turned back into the very text they came from, up to characters that the vocabulary does not have.
+    #[must_use]
+    pub fn is_lossless(&self) -> bool {
+        const PROBE: &str = "The Bird\n\n  saw 42, (no)  \"one\" .";
+        match &self.0.encoder {
+            Encoder::Bpe(_) | Encoder::Chars(_) => true,
+            Encoder::Words(_) => false,
+            Encoder::Library => self.encode(PROBE).is_ok_and(|ids| self.decode(&ids) == PROBE),
+        }
+    }
+
+    /// Whether every id stands for the same token in both.
+    #[must_use]
+    pub fn same_ids(&self, other: &Self) -> bool {
+        let token = |vocab: &Self, id| vocab.0.tokenizer.id_to_token(id);
+        self.size() == other.size() && (0..self.size()).all(|id| token(self, id) == token(other, id))
+    }
+
     /// What stands for every word that it does not have, where it has such a token.
     #[must_use]
     pub fn unknown(&self) -> Option<u32> {
@@ -158,10 +178,11 @@ impl Vocab {
         self.0.specials.keys().copied()
     }
 
-    /// By id: whether a token goes on with the word of the one before it. Punctuation is a word of its own.
+    /// By id: where words begin and end. Punctuation is a word of its own, and so is each letter of a script without spaces.
     #[must_use]
-    pub fn continuations(&self) -> Vec<bool> {
-        special::continuations(&self.0.tokenizer, self.0.size)
+    pub fn edges(&self) -> Vec<Edges> {
+        let bytes = |id| if let Encoder::Bpe(bpe) = &self.0.encoder { Some(bpe.decode(&[id])) } else { None };
+        edges::all(&self.0.tokenizer, self.0.size, &bytes)
     }
 
     /// The ids of a text.

@@ -216,20 +216,21 @@ fn masks_come_at_their_rates() {
 #[test]
 fn words_are_masked_whole_and_spans_are_runs_of_them() {
     let vocab = vocab();
-    let continues = vocab.continuations();
+    let edges = vocab.edges();
     let mut runs = Vec::new();
     for unit in [MaskUnit::Word, MaskUnit::Span] {
         let config = ObjectiveConfig::Masked(MaskedConfig { unit, ..MaskedConfig::default() });
         let (_, batch) = collate(&config, &vocab, 256, 100);
         let mut lengths = Vec::new();
         for (targets, weights) in ids(&rows(&batch).targets).iter().zip(reals(&rows(&batch).weights)) {
+            let goes_on = |at: usize| at > 0 && edges[targets[at] as usize].goes_on(edges[targets[at - 1] as usize]);
             for at in 1..targets.len() {
                 // A word's later tokens share the fate of its first.
-                if continues[targets[at] as usize] && vocab.specials().all(|id| id != targets[at - 1]) {
+                if goes_on(at) && vocab.specials().all(|id| id != targets[at - 1]) {
                     assert_eq!(weights[at], weights[at - 1], "{unit:?} at {at}");
                 }
             }
-            let words = (0..targets.len()).filter(|&at| weights[at] > 0.0 && !continues[targets[at] as usize]).count();
+            let words = (0..targets.len()).filter(|&at| weights[at] > 0.0 && !goes_on(at)).count();
             let begins = (1..targets.len()).filter(|&at| weights[at] > 0.0 && weights[at - 1] == 0.0).count();
             lengths.push(words as f64 / begins.max(1) as f64);
         }

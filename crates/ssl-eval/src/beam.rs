@@ -78,6 +78,8 @@ impl Beam {
             let mut from = Vec::with_capacity(b * k);
             for (row, (values, indices)) in values.iter().zip(&indices).enumerate() {
                 let first = next.len();
+                // A source whose search has ended goes along, and is not looked at.
+                let values = if ended[row].len() < k { &values[..] } else { &[] };
                 for (&log_p, &index) in values.iter().zip(indices) {
                     let (origin, id) = (row * k + (index / vocab) as usize, (index % vocab) as u32);
                     if log_p.is_infinite() || next.len() - first == k {

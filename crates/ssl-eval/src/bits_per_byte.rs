@@ -3,6 +3,8 @@
 //! `bits per byte = total nats / (bytes ln 2)`: nats per token depend on the tokenizer, bits per byte do not, and general
 //! compressors can be asked for theirs. Source: Gao et al. 2020, "The Pile", section 3.1.
 
+use std::ops::Range;
+
 use ssl_data::batch::{Batch, Grid};
 use ssl_data::objective::{Meaning, Objective};
 use ssl_data::sampler::Sampler;
@@ -39,10 +41,8 @@ pub fn validate(
     max_tokens: Option<u64>,
     stop: &dyn Fn(f64) -> bool,
 ) -> Result<Validation> {
-    let per_row = objective.windows_per_row() as u64;
-    let rows = sampler.streams().unwrap_or(rows) * per_row;
-    // A row of several windows is only made whole.
-    let windows = sampler.in_order_len() / per_row * per_row;
+    let rows = sampler.streams().unwrap_or(rows);
+    let windows = sampler.in_order_len();
     let mut observations = Vec::new();
     let (mut at, mut tokens) = (0, 0.0);
     while at < windows && max_tokens.is_none_or(|max| tokens < max as f64) {
@@ -51,8 +51,9 @@ pub fn validate(
             return Err(Error::Stopped);
         }
         let end = (at + rows).min(windows);
-        let cut = (at..end).map(|index| sampler.in_order(index)).collect::<ssl_data::Result<Vec<_>>>()?;
-        let mut rngs: Vec<_> = (at..end).map(|index| sampler.rng(index)).collect();
+        let of_rows = of_rows(at..end, windows, objective.windows_per_row());
+        let cut = of_rows.iter().map(|&index| sampler.in_order(index)).collect::<ssl_data::Result<Vec<_>>>()?;
+        let mut rngs: Vec<_> = of_rows.iter().map(|&index| sampler.rng(index)).collect();
         let batch = objective.collate(&cut, &mut rngs);
         let scored = ssl_torch::guard(|| tch::no_grad(|| model.loss(&upload(batch, device), Pass::Eval).rows()))?;
         tokens += scored.iter().map(|(_, weight)| weight).sum::<f64>();
@@ -69,6 +70,13 @@ pub fn validate(
         tokens: tokens as u64,
         whole: at == windows,
     })
+}
+
+/// The windows that rows are made of: the row's own, and where there are more, those as far away as can be, so that what
+/// stands beside a text is not what follows it.
+pub(crate) fn of_rows(rows: Range<u64>, windows: u64, per_row: usize) -> Vec<u64> {
+    let per_row = per_row as u64;
+    rows.flat_map(|row| (0..per_row).map(move |k| (row + k * (windows / per_row)) % windows)).collect()
 }
 
 fn upload(batch: Batch<Grid>, device: Device) -> Batch<Tensor> {

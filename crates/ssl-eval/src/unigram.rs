@@ -6,6 +6,7 @@ use ssl_data::batch::{Batch, Grid, Rows};
 use ssl_data::objective::Objective;
 use ssl_data::sampler::Sampler;
 
+use crate::bits_per_byte::of_rows;
 use crate::error::Result;
 
 /// Rows collated at once, and the targets after which shares are known well enough.
@@ -49,13 +50,13 @@ fn walk(
     rng: &dyn Fn(u64) -> ssl_data::rng::Rng,
     each: &mut dyn FnMut(usize, f64),
 ) -> Result<f64> {
-    let per_row = objective.windows_per_row() as u64;
-    let step = streams.unwrap_or(ROWS) * per_row;
+    let step = streams.unwrap_or(ROWS);
     let (mut at, mut targets, mut divisor) = (0, 0.0, 0.0);
-    while at + per_row <= windows && targets < TARGETS {
-        let end = (at + step).min(windows / per_row * per_row);
-        let cut = (at..end).map(window).collect::<ssl_data::Result<Vec<_>>>()?;
-        let mut rngs: Vec<_> = (at..end).map(rng).collect();
+    while at < windows && targets < TARGETS {
+        let end = (at + step).min(windows);
+        let of_rows = of_rows(at..end, windows, objective.windows_per_row());
+        let cut = of_rows.iter().map(|&index| window(index)).collect::<ssl_data::Result<Vec<_>>>()?;
+        let mut rngs: Vec<_> = of_rows.iter().map(|&index| rng(index)).collect();
         let batch = objective.collate(&cut, &mut rngs);
         let (Batch::Rows(rows) | Batch::Pair(_, rows)) = &batch else { return Ok(0.0) };
         for (target, weight) in weighted(rows) {

@@ -14,7 +14,8 @@ use crate::sample::{Sampling, pick};
 /// Keeps the order of writing apart from the other uses of a seed.
 const STREAM: u64 = 0x756e_6d61_736b_0000;
 
-/// Writes `length` tokens after `prompt` in `steps` steps; together they must fit the model's context, and are cut to it.
+/// Writes `length` tokens after `prompt` in `steps` steps. Together they are cut to the model's context: the prompt at its
+/// beginning, so that half of the context or more is left to write in.
 ///
 /// # Errors
 /// When an id is outside the vocabulary, the model's output is not finite, or an operation fails.
@@ -27,6 +28,8 @@ pub fn unmask(
     steps: u64,
     sampling: &Sampling,
 ) -> Result<Vec<u32>> {
+    let room = length.min(model.context().div_ceil(2));
+    let prompt = &prompt[prompt.len().saturating_sub(model.context() - room)..];
     let n = (prompt.len() + length).min(model.context());
     let mut text: Vec<u32> = prompt.iter().copied().chain(std::iter::repeat(mask)).take(n).collect();
     let mut hidden: Vec<usize> = (prompt.len().min(n)..n).collect();

@@ -26,12 +26,14 @@ pub struct Similarity {
     pub pairs: u64,
 }
 
-/// Reads a list of lines `WORD WORD SCORE`, by tabs, commas or spaces; other lines, such as a header, are passed over.
+/// Reads a list of lines `WORD WORD ... SCORE ...`, by tabs, commas or spaces: the first number counts; other lines, such as a header, are passed over.
 #[must_use]
 pub fn pairs(text: &str) -> Vec<Pair> {
     let pair = |line: &str| {
         let mut parts = line.split(['\t', ',', ' ']).map(str::trim).filter(|part| !part.is_empty());
-        let (a, b, score) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
+        // Some lists have a column between, such as the part of speech.
+        let (a, b) = (parts.next()?, parts.next()?);
+        let score = parts.find_map(|part| part.parse().ok())?;
         Some(Pair { a: a.into(), b: b.into(), score })
     };
     text.lines().filter_map(pair).collect()

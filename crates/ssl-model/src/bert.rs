@@ -124,9 +124,12 @@ impl BertConfig {
 
     pub(crate) fn check(&self, check: &mut Check) {
         self.stack().check(check);
+        check.eps(self.norm_eps);
         check.sizes(&[("context-tokens", self.context_tokens), ("segments", self.segments)]);
         check.contrastive(&self.contrastive);
         let lone = self.variant == Variant::Roberta && self.next_sentence;
+        let one = self.next_sentence && self.segments < 2;
+        check.that(!one, "segments", || ("two sentences have two segments".into(), "give segments = 2".into()));
         check.that(!lone, "next-sentence", || ("RoBERTa has no such head".into(), "take variant = \"bert\"".into()));
     }
 

@@ -141,6 +141,17 @@ impl ModelConfig {
         }
     }
 
+    /// Its dropout and how it tells texts apart, of a model that can.
+    #[must_use]
+    pub fn contrastive(&self) -> Option<(f64, Pooling)> {
+        match self {
+            Self::Bert(c) => Some((c.dropout, c.contrastive.pooling)),
+            Self::Modernbert(c) => Some((c.dropout, c.contrastive.pooling)),
+            Self::Electra(c) => Some((c.dropout, c.contrastive.pooling)),
+            _ => None,
+        }
+    }
+
     /// Whether it moves its own weights, in fp32 on the CPU, with no optimizer but a learning rate.
     #[must_use]
     pub fn is_self_taught(&self) -> bool {
@@ -192,7 +203,10 @@ impl ModelConfig {
             (layers * (2 * d * d + maps * d * up), d * u128::from(vocab))
         };
         match self {
-            Self::Gpt(c) => wide([c.layers, c.width, c.feed_forward()], 2),
+            Self::Gpt(c) => {
+                let (layers, tables) = wide([c.layers, c.width, c.feed_forward()], 2);
+                (layers, tables + u128::from(c.width) * u128::from(c.context_tokens))
+            }
             Self::Llama(c) => wide([c.layers, c.width, c.feed_forward_width], 3),
             Self::Lstm(c) => wide([c.layers, c.width, c.width], 6),
             Self::MultiToken(c) => {

@@ -136,6 +136,7 @@ impl ElectraConfig {
     }
 
     pub(crate) fn check(&self, check: &mut Check) {
+        check.eps(self.norm_eps);
         self.discriminator().check(check);
         if self.parts == Parts::Both {
             check.inside("generator", |check| self.generator().check(check));

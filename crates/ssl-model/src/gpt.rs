@@ -69,6 +69,7 @@ impl Default for GptConfig {
 
 impl GptConfig {
     pub(crate) fn check(&self, check: &mut Check) {
+        check.eps(self.norm_eps);
         check.share("dropout", self.dropout, "0.1 is GPT-2's");
         check.sizes(&[
             ("layers", self.layers),

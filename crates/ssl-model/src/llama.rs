@@ -54,6 +54,7 @@ pub struct LlamaConfig {
 
 impl LlamaConfig {
     pub(crate) fn check(&self, check: &mut Check) {
+        check.eps(self.norm_eps);
         let grouped = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
         let uneven = || (format!("{} heads cannot share {}", self.heads, self.kv_heads), "give a divisor of heads".into());
         check.that(grouped, "kv-heads", uneven);

@@ -55,6 +55,8 @@ impl Default for LstmConfig {
 impl LstmConfig {
     pub(crate) fn check(&self, check: &mut Check) {
         check.share("dropout", self.dropout, "0.2 is common for small ones");
+        let fine = self.init_bound.is_finite() && self.init_bound > 0.0;
+        check.that(fine, "init-bound", || (format!("{} is not above 0", self.init_bound), "0.1 is common".into()));
         check.sizes(&[("layers", self.layers), ("width", self.width), ("context-tokens", self.context_tokens)]);
     }
 }

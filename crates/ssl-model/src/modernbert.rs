@@ -82,6 +82,7 @@ impl Default for ModernbertConfig {
 
 impl ModernbertConfig {
     pub(crate) fn check(&self, check: &mut Check) {
+        check.eps(self.norm_eps);
         check.sizes(&[
             ("layers", self.layers),
             ("width", self.width),
@@ -99,7 +100,7 @@ impl ModernbertConfig {
         check.contrastive(&self.contrastive);
     }
 
-    /// About how many numbers its layers have, and its tables over a vocabulary, those of the angles included.
+    /// About how many numbers its layers have, and its table over a vocabulary.
     pub(crate) fn numbers(&self, vocab: u64) -> (u128, u128) {
         let [layers, d, up] = [self.layers, self.width, self.feed_forward_width].map(u128::from);
         (layers * d * (4 * d + 3 * up), d * u128::from(vocab))

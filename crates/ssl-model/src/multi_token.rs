@@ -38,6 +38,9 @@ impl MultiTokenConfig {
     pub(crate) fn check(&self, check: &mut Check) {
         let few = (1..=64).contains(&self.future_tokens);
         check.that(few, "future-tokens", || (format!("{} is outside 1..=64", self.future_tokens), "4 is the paper's".into()));
+        let short = self.llama.context_tokens < self.future_tokens;
+        let none = || (format!("rows of {} tokens have no token so far ahead", self.llama.context_tokens), "give fewer".into());
+        check.that(!short, "future-tokens", none);
         check.inside("llama", |check| self.llama.check(check));
     }
 }

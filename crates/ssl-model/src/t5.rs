@@ -86,6 +86,7 @@ impl Default for T5Config {
 
 impl T5Config {
     pub(crate) fn check(&self, check: &mut Check) {
+        check.eps(self.norm_eps);
         check.sizes(&[
             ("layers", self.layers),
             ("decoder-layers", self.decoder_layers()),

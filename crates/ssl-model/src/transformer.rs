@@ -79,6 +79,14 @@ impl TransformerConfig {
         check.heads("heads", self.heads, self.width);
         check.share("dropout", self.dropout, "0.1 is the paper's");
         check.share("label-smoothing", self.label_smoothing, "0.1 is the paper's");
+        let places = u64::from(self.width) * u64::from(self.context_tokens);
+        let many = || {
+            (
+                format!("{} positions of width {} are too many", self.context_tokens, self.width),
+                "read fewer tokens at once".into(),
+            )
+        };
+        check.that(places <= 1 << 26, "context-tokens", many);
         let odd = || ("sines and cosines come in pairs".into(), "give an even width".into());
         check.that(self.width.is_multiple_of(2), "width", odd);
     }
@@ -203,7 +211,11 @@ impl Transformer {
     fn embed(&self, ids_bt: &Tensor, from: i64, pass: Pass) -> Tensor {
         let (_, t) = ids_bt.size2().unwrap_or_default();
         let scaled = embedding(&self.tokens_vd, ids_bt) * f64::from(self.config.width).sqrt();
-        dropped(&(scaled + self.positions_td.narrow(0, from, t)), self.config.dropout, pass)
+        // A target may be longer than any source; its positions are as well defined.
+        let further = || sinusoids(from + t, i64::from(self.config.width)).to_kind(scaled.kind()).to_device(scaled.device());
+        let known = from + t <= self.positions_td.size()[0];
+        let positions_td = if known { self.positions_td.shallow_clone() } else { further() };
+        dropped(&(&scaled + positions_td.narrow(0, from, t)), self.config.dropout, pass)
     }
 
     /// The encoder's last state, `[b, s, d]`.

@@ -13,7 +13,8 @@
 //! equations 4 and 5; their program word2vec.c, which settles what the papers leave open and where they differ (`p`, the
 //! windows, the start of the tables). Irsoy, Benton and Stratos 2021, "Corrected CBOW performs as well as skip-gram".
 //!
-//! Differs: the sigmoid is computed, not looked up, and goes on beyond +-6; the learning rate comes from outside.
+//! Differs: the sigmoid is computed, not looked up, and goes on beyond +-6; the predictions of one place are all scored before
+//! they move the tables; sentences are cut before words are thinned out; the learning rate comes from outside.
 //!
 //! Axes: v words, d width, r output rows.
 
@@ -86,8 +87,9 @@ impl Word2VecConfig {
         for (key, number) in [("window", self.window), ("negatives", self.negatives)] {
             check.that((1..=MOST).contains(&number), key, || (format!("{number} is outside 1..={MOST}"), "5 is common".into()));
         }
-        let fine = |number: f64| number.is_finite() && number >= 0.0;
-        let why = |number: f64| (format!("{number} is not a number from 0 on"), "the program's is the default".into());
+        // Counts to a larger power are no numbers any more.
+        let fine = |number: f64| (0.0..=10.0).contains(&number);
+        let why = |number: f64| (format!("{number} is outside 0..=10"), "the program's is the default".into());
         check.that(fine(self.noise_power), "noise-power", || why(self.noise_power));
         check.that(fine(self.subsample), "subsample", || why(self.subsample));
     }

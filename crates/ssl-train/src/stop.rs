@@ -16,7 +16,8 @@ pub struct Best {
 impl Best {
     /// Takes a new validation loss; says whether it is the best so far.
     pub fn update(&mut self, step: u64, loss: f64) -> bool {
-        let better = self.at.is_none_or(|(_, best)| loss < best);
+        // What could not be measured is never the best.
+        let better = !loss.is_nan() && self.at.is_none_or(|(_, best)| loss < best);
         if better {
             self.at = Some((step, loss));
             self.strikes = 0;
@@ -40,6 +41,8 @@ mod tests {
     #[test]
     fn patience_counts_validations_since_the_best() {
         let mut best = Best::default();
+        assert!(!best.update(0, f64::NAN) && best.at.is_none());
+        best.strikes = 0;
         let better: Vec<bool> =
             [3.0, 2.0, 2.0, 2.5, f64::NAN, 1.0].iter().zip(1..).map(|(&loss, step)| best.update(step, loss)).collect();
         assert_eq!(better, [true, true, false, false, false, true]);

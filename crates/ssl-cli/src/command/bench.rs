@@ -8,14 +8,14 @@ use ssl_data::batch::Window;
 use ssl_data::config::TokenizerConfig;
 use ssl_data::objective::ObjectiveConfig;
 use ssl_data::rng::Rng;
-use ssl_data::vocab::Vocab;
+use ssl_data::vocab::{TO, Vocab};
 use ssl_model::params::{Params, Precision};
 use ssl_train::feed::Feed;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
 
 use crate::args::{BenchArgs, Dtype};
-use crate::assemble::Session;
+use crate::assemble::{Session, home};
 use crate::outcome::Outcome;
 use crate::run::RunConfig;
 
@@ -39,16 +39,24 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     let vocab = match &config.data.tokenizer {
         TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
         TokenizerConfig::Word(words) => words.max_words.unwrap_or(WORDS),
-        TokenizerConfig::Char {} | TokenizerConfig::File { .. } => CHARACTERS,
+        TokenizerConfig::Char {} => CHARACTERS + config.objective.special_tokens().len() as u32,
+        TokenizerConfig::File { path } => Vocab::load(path)?.size(),
     };
     let length = config.model.context_tokens() as usize;
-    let mut params = Params::new(runtime.device(), train.precision, Some(train.seed));
+    let mut params = Params::new(home(&config.model, &runtime), train.precision, Some(train.seed));
     let model = ssl_torch::guard(|| config.model.build(vocab, &mut params))?;
-    let objective = config.objective.build(&config.data.windows, length, &letters(vocab, &config.objective)?)?;
+    let letters = letters(vocab, &config.objective)?;
+    let objective = config.objective.build(&config.data.windows, length, &letters)?;
     let samples = u64::from(train.batch_rows) * objective.windows_per_row() as u64;
-    let windows: Vec<Window> = (0..samples).map(|sample| made_up(sample, objective.window(), vocab)).collect();
+    let windows: Vec<Window> =
+        (0..samples).map(|sample| made_up(sample, objective.window(), vocab, letters.special(TO).ok())).collect();
     let mut rngs: Vec<Rng> = (0..samples).map(|sample| Rng::at(0, 1, sample)).collect();
     let batch = objective.collate(&windows, &mut rngs);
+    if let Some(pupil) = model.self_taught() {
+        let mut counts = vec![0; vocab as usize];
+        windows.iter().flat_map(|window| &window.tokens).for_each(|&token| counts[token as usize] += 1);
+        pupil.count(&counts);
+    }
     let mut state = TrainState::new(params, &config.optim);
     let mut trainer = Trainer {
         model: model.as_ref(),
@@ -95,8 +103,12 @@ fn letters(vocab: u32, objective: &ObjectiveConfig) -> Result<Vocab> {
     Ok(Vocab::train(std::iter::once(letters), &TokenizerConfig::Char {}, &specials)?)
 }
 
-fn made_up(row: u64, length: usize, vocab: u32) -> Window {
+/// A window of chance, with what stands between two sides in its middle.
+fn made_up(row: u64, length: usize, vocab: u32, middle: Option<u32>) -> Window {
     let mut rng = Rng::at(0, 0, row);
-    let tokens = (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect();
+    let mut tokens: Vec<u32> = (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect();
+    if let Some(middle) = middle {
+        tokens[length / 2] = middle;
+    }
     Window { tokens, document: vec![0; length + 1], fresh: 0, continues: false }
 }

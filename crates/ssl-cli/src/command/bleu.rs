@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use ssl_data::objective::ObjectiveConfig;
 use ssl_data::source;
 use ssl_eval::Estimate;
 use ssl_eval::beam::Beam;
@@ -18,6 +19,10 @@ const ROWS: usize = 32;
 
 /// Translates every line of `data` and compares it with the same line of `targets`.
 pub(crate) fn score(session: &Session, opened: &Opened, data: &Path, targets: &Path) -> Result<Estimate> {
+    if !matches!(opened.objective(), ObjectiveConfig::Translation(_)) {
+        let message = format!("{} was not trained to translate", opened.dir.display());
+        return Err(Refusal::usage(message, "name a model of the translation objective"));
+    }
     let (given, references) = (source::lines(data)?, source::lines(targets)?);
     if given.len() != references.len() {
         let message = format!("{} has {} lines, {} has {}", data.display(), given.len(), targets.display(), references.len());

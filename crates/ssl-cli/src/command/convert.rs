@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use ssl_data::manifest::TOKENIZER;
-use ssl_data::vocab::Vocab;
+use ssl_data::vocab::{CLASS, END, MASK, PAD, Vocab};
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, CONFIG, WEIGHTS};
 use tch::{Kind, Tensor};
 
 use crate::args::ConvertArgs;
-use crate::assemble::{Opened, Session, open};
+use crate::assemble::{OBJECTIVE, Opened, Session, open};
 use crate::outcome::{Outcome, Refusal};
 use crate::words;
 
@@ -23,20 +23,50 @@ const ABOUT_TOKENIZER: &str = "tokenizer_config.json";
 /// Word vectors in the two forms of word2vec, which gensim reads.
 const VECTORS: [&str; 2] = ["vectors.bin", "vectors.txt"];
 
-/// Writes a checkpoint for transformers, and word vectors for gensim.
+/// Writes a checkpoint for transformers, and word vectors for gensim: what is used, in the form that they know.
 pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
     let opened = open(session, &args.from)?;
-    convert(&opened, &args.out)
+    whole(&opened, &args.out, &|out| {
+        let separator = opened.vocab().ok().map(Vocab::separator);
+        // GPT-2 in transformers always has biases; those of a model without are 0.
+        let biases = zero_biases(&opened);
+        weights::export(out, &opened.config, opened.vocab_size, separator, &opened.params, &biases)?;
+        if opened.config.is_self_taught() {
+            let vectors = words::vectors(&opened)?;
+            for name in VECTORS {
+                vectors.write(&out.join(name), words::form(Path::new(name)))?;
+            }
+        }
+        tell_objective(&opened, &out.join(CONFIG))
+    })
 }
 
 /// Reads a folder of transformers, checks it whole, and writes it as a checkpoint folder that every verb takes.
 pub(crate) fn import(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
     let opened = open(session, &args.from)?;
-    convert(&opened, &args.out)
+    whole(&opened, &args.out, &|out| {
+        let separator = opened.vocab().ok().map(Vocab::separator);
+        weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(&opened))?;
+        weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;
+        tell_objective(&opened, &out.join(CONFIG))
+    })
+}
+
+/// Adds to a `config.json` what transformers has no field for and our verbs ask: what the model was trained for; and the ids
+/// of its own padding.
+fn tell_objective(opened: &Opened, path: &Path) -> Result<()> {
+    let text = fs::read(path).map_err(io("read", path))?;
+    let mut json: Value = serde_json::from_slice(&text)?;
+    json[OBJECTIVE] = serde_json::to_value(opened.objective())?;
+    if let Ok(Ok(pad)) = opened.vocab().map(|vocab| vocab.special(PAD)) {
+        json["pad_token_id"] = pad.into();
+    }
+    fs::write(path, serde_json::to_string_pretty(&json)? + "\n").map_err(io("write", path))?;
+    Ok(())
 }
 
 /// Writes the folder under another name and then renames it, so that `out` is a whole model or not there.
-fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
+fn whole(opened: &Opened, out: &Path, fill: &dyn Fn(&Path) -> Result<()>) -> Result<Outcome> {
     if fs::read_dir(out).is_ok_and(|mut listing| listing.next().is_some()) {
         return Err(Refusal::usage(format!("{} is not empty", out.display()), "name a new folder"));
     }
@@ -44,7 +74,9 @@ fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
     name.push(out.file_name().unwrap_or_default());
     name.push(format!(".{}.tmp", std::process::id()));
     let partial = out.with_file_name(name);
-    let written = write(opened, &partial).and_then(|()| Ok(fs::rename(&partial, out).map_err(io("create", out))?));
+    let written = fs::create_dir_all(&partial).map_err(|source| io("create", &partial)(source).into());
+    let written = written.and_then(|()| fill(&partial)).and_then(|()| write_tokenizer(opened, &partial));
+    let written = written.and_then(|()| Ok(fs::rename(&partial, out).map_err(io("create", out))?));
     if written.is_err() {
         // The first fault is the one to tell.
         let _ = fs::remove_dir_all(&partial);
@@ -54,24 +86,12 @@ fn convert(opened: &Opened, out: &Path) -> Result<Outcome> {
     Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
 }
 
-fn write(opened: &Opened, out: &Path) -> Result<()> {
-    fs::create_dir_all(out).map_err(io("create", out))?;
-    // GPT-2 in transformers always has biases; those of a model without are 0.
-    weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(opened))?;
-    if opened.config.is_self_taught() {
-        let vectors = words::vectors(opened)?;
-        for name in VECTORS {
-            vectors.write(&out.join(name), words::form(Path::new(name)))?;
-        }
-    }
-    let vocab = opened.vocab().ok();
-    let separator = vocab.map(Vocab::separator);
-    weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;
-    if let Some(vocab) = vocab {
-        fs::write(out.join(TOKENIZER), vocab.json()).map_err(io("write", &out.join(TOKENIZER)))?;
-        let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
-        fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
-    }
+/// The tokenizer, and what transformers must know of it.
+fn write_tokenizer(opened: &Opened, out: &Path) -> Result<()> {
+    let Ok(vocab) = opened.vocab() else { return Ok(()) };
+    fs::write(out.join(TOKENIZER), vocab.json()).map_err(io("write", &out.join(TOKENIZER)))?;
+    let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
+    fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
     Ok(())
 }
 
@@ -84,9 +104,18 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ssl_m
 fn about_tokenizer(vocab: &Vocab) -> Value {
     let mut about = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false });
     let tokenizer: Value = serde_json::from_str(vocab.json()).unwrap_or_default();
-    let special = tokenizer["added_tokens"].as_array().into_iter().flatten();
-    if let Some(separator) = special.into_iter().find(|token| token["id"] == vocab.separator()) {
-        (about["bos_token"], about["eos_token"]) = (separator["content"].clone(), separator["content"].clone());
+    let special: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
+    let content = |id: u32| special.iter().find(|token| token["id"] == id).map(|token| token["content"].clone());
+    if let Some(separator) = content(vocab.separator()) {
+        (about["bos_token"], about["eos_token"]) = (separator.clone(), separator);
+    }
+    for (role, name) in [("mask_token", MASK), ("cls_token", CLASS), ("sep_token", END), ("pad_token", PAD)] {
+        if let Some(token) = vocab.special(name).ok().and_then(content) {
+            about[role] = token;
+        }
+    }
+    if let Some(token) = vocab.unknown().and_then(content) {
+        about["unk_token"] = token;
     }
     about
 }

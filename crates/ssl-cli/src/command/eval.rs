@@ -10,13 +10,15 @@ use sha2::{Digest, Sha256};
 use ssl_data::config::{CleanConfig, DataConfig, Format, Limits, TokenizerConfig, Unit, WindowConfig};
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
-use ssl_data::objective::ObjectiveConfig;
+use ssl_data::objective::{Form, Meaning, ObjectiveConfig};
 use ssl_data::prepare::prepare;
 use ssl_data::source;
 use ssl_eval::bits_per_byte::validate;
 use ssl_eval::word_analogy::{questions, word_analogy};
 use ssl_eval::word_similarity::{pairs, word_similarity};
 use ssl_eval::{Estimate, Table};
+
+use ssl_model::config::ModelConfig;
 
 use crate::args::EvalArgs;
 use crate::assemble::{CORPUS, Opened, Session, open, windows};
@@ -48,11 +50,13 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     };
     let config = opened.run.as_ref().map_or_else(WindowConfig::default, |run| run.data.windows.clone());
     let length = opened.model.context();
-    let objective = opened.run.as_ref().map_or(ObjectiveConfig::Causal {}, |run| run.objective.clone());
+    let objective = opened.objective();
     let judge = objective.build(&config, length, opened.vocab()?)?;
+    refuse_meaningless(args, &opened, &objective, judge.meaning())?;
     let sampler = windows(&corpus, &config, judge.window())?;
-    // About 4096 tokens at once keep a CPU busy.
-    let rows = (4096 / length as u64).max(1);
+    // About 4096 tokens at once keep a CPU busy; texts are told apart among as many as in training.
+    let among = opened.run.as_ref().filter(|_| objective.form() == Form::Texts).map(|run| u64::from(run.train.batch_rows));
+    let rows = among.unwrap_or((4096 / length as u64).max(1));
     session.progress.finish();
     let stop = |share| {
         session.progress.share("scoring", share);
@@ -60,6 +64,9 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     };
     let found = validate(opened.model.as_ref(), &sampler, judge.as_ref(), rows, opened.params.device(), None, &stop)?;
     session.progress.finish();
+    if found.tokens == 0 {
+        return Err(Refusal::input("the text has nothing to score", "give more text, in the form that the model was trained on"));
+    }
     let mut results = Vec::new();
     let mut lines = Vec::new();
     for task in &args.tasks {
@@ -83,6 +90,29 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
         "wall_seconds": wall.elapsed().as_secs_f64(),
     });
     Ok(Outcome { json, human: lines.join("\n"), code: 0 })
+}
+
+/// Refuses a task whose number would say nothing about the text.
+fn refuse_meaningless(args: &EvalArgs, opened: &Opened, objective: &ObjectiveConfig, meaning: Meaning) -> Result<()> {
+    let (name, form) = (objective.name(), objective.form());
+    if !opened.config.reads(form) {
+        return Err(Refusal::usage(format!("{} does not read {name} batches", opened.config.name()), "name another model"));
+    }
+    let asked = |task: &str| args.tasks.iter().any(|asked| asked == task);
+    let whole = meaning != Meaning::Task;
+    if asked("bits-per-byte") && !whole {
+        let message = format!("the loss of this {name} model is not the likelihood of the text, byte by byte");
+        return Err(Refusal::usage(message, "perplexity is that of a target, where targets are tokens"));
+    }
+    let tokens = !matches!(form, Form::Texts | Form::Words) && !matches!(opened.config, ModelConfig::Electra(_));
+    if asked("perplexity") && !tokens {
+        let message = format!("the loss of a {} under the {name} objective is not that of tokens", opened.config.name());
+        return Err(Refusal::usage(message, "its validation loss stands in the report; words have word-similarity"));
+    }
+    if matches!(objective, ObjectiveConfig::Translation(_)) && args.data.is_some() {
+        return Err(Refusal::usage("a text alone has no translations", "score bleu, with --data and --targets"));
+    }
+    Ok(())
 }
 
 /// A task that reads other files than the rest.
@@ -115,6 +145,10 @@ fn alone(session: &Session, args: &EvalArgs, opened: &Opened, wall: Instant) -> 
             }
         }
     };
+    if scores.iter().all(|(_, found)| found.n == 0) {
+        let message = format!("{}: nothing in it could be scored, of {asked} asked", data.display());
+        return Err(Refusal::input(message, "see the task's form, and whether the model knows the words"));
+    }
     let sha256 = sha256(&files)?;
     let result = |(part, found): &(String, Estimate)| {
         json!({

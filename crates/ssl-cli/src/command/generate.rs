@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use ssl_data::objective::ObjectiveConfig;
 use ssl_eval::sample::{Sampling, Want};
 
 use crate::args::GenerateArgs;
@@ -30,15 +29,16 @@ pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Resu
     ids.extend(vocab.encode(&prompt)?);
     let sampling =
         Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p.unwrap_or(1.0), seed: args.seed };
-    let causal = ObjectiveConfig::Causal {};
-    let objective = opened.run.as_ref().map_or(&causal, |run| &run.objective);
-    let writer = Writer { model: opened.model.as_ref(), objective, vocab, device: opened.params.device() };
+    let objective = opened.objective();
+    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab, device: opened.params.device() };
     if !writer.writes() {
         return Err(ssl_eval::Error::NoDecoder.into());
     }
     let mut out = std::io::stdout();
     let mut show = |text: &str| as_json || out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
-    show(&prompt);
+    if writer.goes_on() {
+        show(&prompt);
+    }
     let (mut stream, mut text, mut tokens, mut ended) = (vocab.stream(), String::new(), 0_u64, "length");
     writer.write(&ids, u64::from(args.max_tokens), &sampling, &mut |id| {
         if id == vocab.separator() {

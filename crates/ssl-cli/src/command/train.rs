@@ -28,7 +28,7 @@ use ssl_train::trainer::{Stopped, Trainer};
 use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, windows};
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, resolve, windows};
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -43,6 +43,10 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let dir = run_dir(args.out.as_ref(), &args.run);
     signal::listen("saving a checkpoint")?;
     let start = Start::open(session, &dir, &loaded, args)?;
+    if let Some(from) = config.train.from.as_ref().filter(|from| !from.is_file()) {
+        // A slip here should not cost the preparation.
+        resolve(session, from)?;
+    }
 
     std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
     let manifest = prepare(&config.data(), &dir.join(CORPUS), &*session.progress)?;
@@ -102,8 +106,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         score.unigram = if let Some(pupil) = model.self_taught() {
             Some(pupil.by_frequency())
         } else if config.objective.form() == Form::Texts {
-            // Any of the batch's texts.
-            Some((rows as f64).ln())
+            Some(any_of(rows, measured.in_order_len()))
         } else {
             let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
             unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?
@@ -123,6 +126,13 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     });
     let code = if stopped == Stopped::Asked { REQUEUE } else { 0 };
     Ok(Outcome { json, human: summary(&dir, why, &state, &score), code })
+}
+
+/// Nats of a guess at one of the batch's texts, over `texts` of them in batches of `rows`.
+fn any_of(rows: u64, texts: u64) -> f64 {
+    let rest = texts % rows;
+    let nats = |n: u64| n as f64 * (n.max(1) as f64).ln();
+    ((texts / rows) as f64 * nats(rows) + nats(rest)) / texts.max(1) as f64
 }
 
 /// The best checkpoint where there was a validation, else the last.

@@ -40,6 +40,9 @@ const PARADIGMS: [(&str, &str); 17] = [
     ("cbow-tree", "WORDS[objective.neighbours]\n[model.word2vec]\nwidth = 8\ncbow = true\nhierarchical = true"),
 ];
 
+/// Those that go on with a text, or answer it.
+const WRITERS: [&str; 6] = ["infill", "multi-token", "gpt-bert", "diffusion", "lstm", "translation"];
+
 const STACK: &str = "layers = 2\nheads = 2\nwidth = 16\nfeed-forward-width = 32\ncontext-tokens = 32";
 const SHORT: &str = "layers = 2\nheads = 2\nwidth = 16\ncontext-tokens = 32";
 const WORDS: &str = "[data.tokenizer.word]\nlowercase = true\nsplit = \"words\"\nmin-count = 1\n";
@@ -101,6 +104,15 @@ fn every_paradigm_resumes_to_the_bit_and_goes_out_and_comes_back() {
         );
         let config = |dir: &str| place.read(&format!("{dir}/config.json"));
         assert_eq!(config("back"), config("hf"), "{name}");
+
+        place.ssl(&["bench", "run.toml", "--steps", "1"]).says(0, &[]);
+        place.ssl(&["forward", "back", "--ids", "5,6,7", "--out", "logits.safetensors"]).says(0, &[]);
+        let written = place.ssl(&["generate", "out", "--prompt", "the", "--max-tokens", "4"]);
+        if WRITERS.contains(&name) {
+            written.says(0, &[]);
+        } else {
+            written.says(2, &["hint:"]);
+        }
     }
 }
 

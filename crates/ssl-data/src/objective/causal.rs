@@ -9,6 +9,7 @@ use crate::batch::{Batch, Grid, Rows, Window};
 use crate::config::WindowConfig;
 use crate::objective::{Meaning, Objective};
 use crate::rng::Rng;
+use crate::vocab::Vocab;
 
 /// How far attention reaches within a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +36,20 @@ pub struct Causal {
     length: usize,
     pad: u32,
     reach: Reach,
+    meaning: Meaning,
 }
 
 impl Causal {
     /// Rows of `length` positions; shorter windows are filled with `pad` (the corpus' separator) at weight 0.
     #[must_use]
     pub fn new(length: usize, pad: u32, reach: Reach) -> Self {
-        Self { length, pad, reach }
+        Self { length, pad, reach, meaning: Meaning::Likelihood }
+    }
+
+    /// The same over the ids of a vocabulary: of one that loses part of the text, the loss is not the text's likelihood.
+    #[must_use]
+    pub fn over(self, vocab: &Vocab) -> Self {
+        Self { meaning: if vocab.is_lossless() { Meaning::Likelihood } else { Meaning::Task }, ..self }
     }
 }
 
@@ -51,7 +59,7 @@ impl Objective for Causal {
     }
 
     fn meaning(&self) -> Meaning {
-        Meaning::Likelihood
+        self.meaning
     }
 
     /// # Shapes

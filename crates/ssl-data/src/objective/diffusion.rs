@@ -25,6 +25,7 @@ pub struct Diffusion {
     length: usize,
     mask: u32,
     pad: u32,
+    lossless: bool,
 }
 
 impl Diffusion {
@@ -33,7 +34,7 @@ impl Diffusion {
     /// # Errors
     /// When the vocabulary lacks `[MASK]` or `[PAD]`.
     pub fn new(length: usize, vocab: &Vocab) -> Result<Self> {
-        Ok(Self { length, mask: vocab.special(MASK)?, pad: vocab.special(PAD)? })
+        Ok(Self { length, mask: vocab.special(MASK)?, pad: vocab.special(PAD)?, lossless: vocab.is_lossless() })
     }
 }
 
@@ -43,7 +44,7 @@ impl Objective for Diffusion {
     }
 
     fn meaning(&self) -> Meaning {
-        Meaning::Bound
+        if self.lossless { Meaning::Bound } else { Meaning::Task }
     }
 
     fn collate(&self, windows: &[Window], rngs: &mut [Rng]) -> Batch<Grid> {

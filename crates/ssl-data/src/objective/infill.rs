@@ -77,10 +77,14 @@ impl Infill {
         }
         let (begin, end) = (a.min(b), a.max(b));
         let encode = |part: &str| self.vocab.encode(part);
+        // Where a cut makes other text of other tokens, the document stays as it was.
         let (Ok(prefix), Ok(middle), Ok(suffix)) = (encode(&text[..begin]), encode(&text[begin..end]), encode(&text[end..]))
         else {
             return ids.to_vec();
         };
+        if self.vocab.decode(&[&prefix[..], &middle, &suffix].concat()) != text {
+            return ids.to_vec();
+        }
         let [p, s, m] = self.marks.map(|mark| vec![mark]);
         if spm { [p, s, suffix, m, prefix, middle].concat() } else { [p, prefix, s, suffix, m, middle].concat() }
     }

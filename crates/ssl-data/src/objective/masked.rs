@@ -16,7 +16,7 @@ use crate::config::Fault;
 use crate::error::Result;
 use crate::objective::{Meaning, Objective};
 use crate::rng::Rng;
-use crate::vocab::{CLASS, END, MASK, PAD, Vocab};
+use crate::vocab::{CLASS, END, Edges, MASK, PAD, Vocab};
 
 /// Which tokens are taken out, and what stands in their place. Defaults are BERT's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl MaskedConfig {
             let message = format!("{} is not a share between 0 and 1", self.rate);
             faults.push(Fault::new("objective.masked.rate", message, "0.15 is BERT's"));
         }
-        if self.random < 0.0 || self.keep < 0.0 || self.random + self.keep > 1.0 {
+        if !(self.random >= 0.0 && self.keep >= 0.0 && self.random + self.keep <= 1.0) {
             let message = format!("{} random and {} kept are more than all, or less than none", self.random, self.keep);
             faults.push(Fault::new("objective.masked.keep", message, "0.1 of each is BERT's"));
         }
@@ -69,7 +69,7 @@ pub enum MaskUnit {
     Span,
 }
 
-/// The words of a span: a geometric distribution with this chance to end, up to this many.
+/// The words of a span: a geometric distribution with this chance to end, drawn again where it is more than so many.
 const SPAN_END: f64 = 0.2;
 const SPAN_WORDS: usize = 10;
 
@@ -181,8 +181,8 @@ pub(super) struct Noise {
     mask: u32,
     /// By id: whether it is a special token.
     special: Vec<bool>,
-    /// By id: whether it goes on with the word before it.
-    continues: Vec<bool>,
+    /// By id: where words begin and end.
+    edges: Vec<Edges>,
     /// The ids that may stand for another.
     ordinary: Vec<u32>,
 }
@@ -196,7 +196,7 @@ impl Noise {
             mask: vocab.special(MASK)?,
             ordinary: (0..vocab.size()).filter(|&id| !special[id as usize]).collect(),
             special,
-            continues: vocab.continuations(),
+            edges: vocab.edges(),
         })
     }
 
@@ -236,9 +236,12 @@ impl Noise {
                 if left == 0 {
                     break;
                 }
-                let mut span = 1;
-                while span < SPAN_WORDS && rng.unit() >= SPAN_END {
-                    span += 1;
+                let mut span = usize::MAX;
+                while span > SPAN_WORDS {
+                    span = 1;
+                    while rng.unit() >= SPAN_END {
+                        span += 1;
+                    }
                 }
                 let first = rng.below(words.len() as u64) as usize;
                 // A span ends early at a special token and where the budget ends, and never overlaps another.
@@ -263,15 +266,19 @@ impl Noise {
             let mut order: Vec<usize> = (0..words.len()).collect();
             shuffle(&mut order, rng);
             for word in order {
-                // A word longer than what is left is passed over for a shorter one; the first always goes.
-                if words[word].len() <= left || chosen.is_empty() {
-                    left = left.saturating_sub(words[word].len());
+                // A word longer than what is left is passed over for a shorter one.
+                if words[word].len() <= left {
+                    left -= words[word].len();
                     chosen.push(words[word].clone());
                 }
                 if left == 0 {
                     break;
                 }
             }
+        }
+        // Where no word is short enough, a part of one goes.
+        if let (true, Some(word)) = (chosen.is_empty(), words.first()) {
+            chosen.push(word.start..word.start + left);
         }
         chosen
     }
@@ -283,8 +290,8 @@ impl Noise {
             if self.special[id as usize] {
                 continue;
             }
-            let whole = self.config.unit != MaskUnit::Token && self.continues[id as usize];
-            match words.last_mut().filter(|word| whole && word.end == at) {
+            let joined = at > 0 && self.edges[id as usize].goes_on(self.edges[row[at - 1] as usize]);
+            match words.last_mut().filter(|word| self.config.unit != MaskUnit::Token && joined && word.end == at) {
                 Some(word) => word.end = at + 1,
                 None => words.push(at..at + 1),
             }

@@ -1,12 +1,14 @@
 //! Span corruption: runs of tokens are taken out of a text, and the model writes them, each after its sentinel.
 //!
 //! ```text
-//! source  Thank you <extra_id_0> me to your party <extra_id_1> week .
-//! target  <extra_id_0> for inviting <extra_id_1> last </s>
+//! source  Thank you <extra_id_0> me to your party last <extra_id_1> </s>
+//! target  <extra_id_0> for inviting <extra_id_1> week . </s>
 //! ```
 //!
 //! Source: Raffel et al. 2020, "Exploring the limits of transfer learning with a unified text-to-text transformer",
 //! sections 3.1.4 and 3.3.4; the exact division into spans is that of the authors' `random_spans_noise_mask`.
+//!
+//! Differs: a text has at most as many runs as there are sentinels, 100, so that runs of long rows are longer than asked.
 
 use serde::{Deserialize, Serialize};
 

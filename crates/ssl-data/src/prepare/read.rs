@@ -99,7 +99,7 @@ fn read(
         for item in pairs::side_by_side(records, target) {
             match item {
                 Ok(item) => {
-                    cost += OVERHEAD + if let Item::Record(record) = &item { record.bytes.len() } else { 0 };
+                    cost += OVERHEAD + if let Item::Record(record) = &item { record.size() } else { 0 };
                     batch.push(item);
                 }
                 // What stands before the fault is looked at first, so that the first fault of the input is the one told.

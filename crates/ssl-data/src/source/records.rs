@@ -28,6 +28,13 @@ pub struct Record {
     pub format: Format,
 }
 
+impl Record {
+    /// The bytes of both sides.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.target.as_ref().map_or(0, |target| target.size())
+    }
+}
+
 /// What stands next in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokenizers::models::ModelWrapper;
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::error::{Error, Result};
@@ -57,21 +56,6 @@ pub(super) fn all(tokenizer: &Tokenizer, separator: u32) -> BTreeMap<u32, String
 pub(super) fn cuts<'a>(text: &str, words: impl Iterator<Item = &'a String>) -> BTreeSet<usize> {
     let after_first = |word: &str| word.chars().next().map_or(0, char::len_utf8);
     words.flat_map(|word| text.match_indices(word.as_str()).map(move |(at, _)| at + after_first(word))).collect()
-}
-
-/// By id: whether a token goes on with the word before it.
-pub(super) fn continuations(tokenizer: &Tokenizer, size: u32) -> Vec<bool> {
-    let continues = |id| {
-        let word = tokenizer.id_to_token(id)?;
-        match tokenizer.get_model() {
-            ModelWrapper::WordPiece(model) => Some(word.starts_with(&model.continuing_subword_prefix)),
-            ModelWrapper::WordLevel(_) => None,
-            // The byte-level alphabet writes spaces and control characters as the letters from U+0100 to U+0120, and bytes
-            // above ASCII, of which most letters of other scripts are made, as those of Latin-1.
-            _ => word.chars().next().map(|first| first.is_alphanumeric() && !('\u{100}'..='\u{120}').contains(&first)),
-        }
-    };
-    (0..size).map(|id| continues(id).unwrap_or(false)).collect()
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ pub(crate) struct Check {
 /// The largest size of anything, so that products of two fit a tensor's extent.
 const LARGEST: u32 = 1 << 20;
 
-/// The largest table of angles: a million positions of a usual head.
-const ANGLES: u64 = 1 << 28;
+/// The largest table of angles: a million positions of a usual head, 256 MB.
+const ANGLES: u64 = 1 << 26;
 
 impl Check {
     pub(crate) fn new(name: &str) -> Self {
@@ -72,6 +72,12 @@ impl Check {
         self.that(heads == 0 || features.is_multiple_of(2), key, || {
             (format!("heads of {features} features cannot be turned in pairs"), "make width / heads even".into())
         });
+    }
+
+    /// What is added to a variance.
+    pub(crate) fn eps(&mut self, eps: f64) {
+        let fine = eps.is_finite() && eps >= 0.0;
+        self.that(fine, "norm-eps", || (format!("{eps} cannot be added to a variance"), "1e-5 is common".into()));
     }
 
     pub(crate) fn contrastive(&mut self, config: &ContrastiveConfig) {

@@ -39,18 +39,23 @@ pub fn read_config(path: &Path) -> Result<(ModelConfig, u32)> {
     })?;
     let fields = Fields { path, json: &json };
     let config = match fields.text("model_type")? {
-        "gpt2" => ModelConfig::Gpt(GptConfig {
-            layers: fields.size("n_layer")?,
-            heads: fields.size("n_head")?,
-            width: fields.size("n_embd")?,
-            context_tokens: fields.size("n_positions")?,
-            feed_forward_width: fields.optional("n_inner").then(|| fields.size("n_inner")).transpose()?,
-            activation: fields.activation("activation_function")?,
-            bias: true,
-            dropout: fields.number("resid_pdrop").unwrap_or(0.0),
-            norm_eps: fields.number("layer_norm_epsilon")?,
-            init: Scheme::Gpt2,
-        }),
+        "gpt2" => {
+            fields.must("scale_attn_weights", &json!(true))?;
+            fields.must("scale_attn_by_inverse_layer_idx", &json!(false))?;
+            fields.must("tie_word_embeddings", &json!(true))?;
+            ModelConfig::Gpt(GptConfig {
+                layers: fields.size("n_layer")?,
+                heads: fields.size("n_head")?,
+                width: fields.size("n_embd")?,
+                context_tokens: fields.size("n_positions")?,
+                feed_forward_width: fields.optional("n_inner").then(|| fields.size("n_inner")).transpose()?,
+                activation: fields.activation("activation_function")?,
+                bias: true,
+                dropout: fields.number("resid_pdrop").unwrap_or(0.0),
+                norm_eps: fields.number("layer_norm_epsilon")?,
+                init: Scheme::Gpt2,
+            })
+        }
         "llama" => {
             fields.must("hidden_act", &json!("silu"))?;
             fields.must("attention_bias", &json!(false))?;
@@ -240,6 +245,22 @@ impl<'a> Fields<'a> {
             Some(found) if found == expect => Ok(()),
             Some(found) => Err(self.fault(field, format!("{found} is not built here, only {expect}"))),
         }
+    }
+
+    /// The same of a field whose absence means another value to transformers.
+    fn must_say(&self, field: &str, expect: &Value) -> Result<()> {
+        if self.json.get(field).is_none() {
+            return Err(self.fault(field, format!("is absent; only {expect} is built here")));
+        }
+        self.must(field, expect)
+    }
+
+    /// The id that a decoder reads first, or the padding's, which is the same in every published model.
+    fn start_token(&self) -> Result<u32> {
+        let field = if self.optional("decoder_start_token_id") { "decoder_start_token_id" } else { "pad_token_id" };
+        let Some(id) = self.json.get(field).filter(|value| !value.is_null()) else { return Ok(0) };
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| self.fault(field, "a token's id was expected".into()))
     }
 
     /// The base of the rotary angles, from the newer place or the older one; scaled angles are not built here.

@@ -120,17 +120,20 @@ impl<'a> Listener<'a> {
     /// Text drawn now; `None` when a stop cut it short.
     fn sample(&self, model: &dyn Model, step: u64) -> Result<Option<String>, HookError> {
         let eval = &self.config.eval;
-        let mut drawn = self.vocab.encode(&eval.prompt)?;
+        let writer = self.writer(model);
+        let prompt = self.vocab.encode(&eval.prompt)?;
         // A document begins after a separator.
-        let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(drawn.iter().copied()).collect();
+        let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(prompt.iter().copied()).collect();
+        let (before, mut drawn) =
+            if writer.goes_on() { (String::new(), prompt) } else { (format!("{} → ", eval.prompt), vec![]) };
         let sampling = Sampling { temperature: eval.temperature, top_k: None, top_p: eval.top_p, seed: step };
         let mut cut = false;
-        self.writer(model).write(&ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
+        writer.write(&ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
             drawn.push(id);
             cut = signal::requested();
             if cut { Want::Enough } else { Want::More }
         })?;
-        Ok((!cut).then(|| self.vocab.decode(&drawn)))
+        Ok((!cut).then(|| before + &self.vocab.decode(&drawn)))
     }
 }
 

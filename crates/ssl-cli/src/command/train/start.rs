@@ -141,7 +141,14 @@ pub(super) fn begin_from(session: &Session, from: &Path, state: &TrainState, dir
         session.progress.say(&format!("beginning with {taken} rows of {name} from {}", from.display()));
         return Ok(());
     }
-    let dir = resolve(session, from)?;
+    let (run, dir) = (dir, resolve(session, from)?);
+    let theirs = dir.join(TOKENIZER);
+    let same = !theirs.exists() || Vocab::load(&theirs)?.same_ids(&Vocab::load(&run.join(CORPUS).join(TOKENIZER))?);
+    if !same {
+        let message = format!("{} has other ids than this run's tokenizer", theirs.display());
+        let hint = format!("give data.tokenizer.file.path = {:?}", theirs.display().to_string());
+        return Err(Refusal::input(message, hint));
+    }
     let taken = ssl_model::weights::adopt(&dir.join(WEIGHTS), &state.params)?;
     let all = state.params.list().len();
     if taken == 0 {

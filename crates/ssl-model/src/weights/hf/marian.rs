@@ -12,18 +12,21 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<ModelConfig> {
         let (a, b) = (fields.size(key)?, fields.size(other)?);
         if a == b { Ok(a) } else { Err(fields.fault(other, format!("{b} is not {key}'s {a}, which only is built here"))) }
     };
-    fields.must("activation_function", &json!("relu"))?;
-    fields.must("scale_embedding", &json!(true))?;
+    fields.must_say("activation_function", &json!("relu"))?;
+    fields.must_say("scale_embedding", &json!(true))?;
     fields.must("share_encoder_decoder_embeddings", &json!(true))?;
     fields.must("tie_word_embeddings", &json!(true))?;
-    fields.must("activation_dropout", &json!(0.0))?;
+    let dropped = fields.json.get("activation_dropout").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+    if dropped != 0.0 {
+        return Err(fields.fault("activation_dropout", format!("{dropped} is not built here, only 0")));
+    }
     Ok(ModelConfig::Transformer(TransformerConfig {
         layers: equal("encoder_layers", "decoder_layers")?,
         heads: equal("encoder_attention_heads", "decoder_attention_heads")?,
         width: fields.size("d_model")?,
         feed_forward_width: equal("encoder_ffn_dim", "decoder_ffn_dim")?,
         context_tokens: fields.size("max_position_embeddings")?,
-        start_token: fields.number("decoder_start_token_id").unwrap_or(0.0) as u32,
+        start_token: fields.start_token()?,
         dropout: fields.number("dropout").unwrap_or(0.0),
         label_smoothing: 0.0,
         init: Scheme::Xavier,

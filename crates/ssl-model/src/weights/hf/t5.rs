@@ -25,7 +25,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<ModelConfig> {
         buckets: size("relative_attention_num_buckets", plain.buckets)?,
         reach: size("relative_attention_max_distance", plain.reach)?,
         context_tokens: size("n_positions", plain.context_tokens)?,
-        start_token: start(fields)?,
+        start_token: fields.start_token()?,
         dropout: fields.number("dropout_rate").unwrap_or(0.0),
         norm_eps: fields.number("layer_norm_epsilon")?,
         init: None,
@@ -58,14 +58,6 @@ fn tied(fields: &Fields<'_>) -> Result<bool> {
         (tied, None) => Ok(tied.unwrap_or(true)),
         (_, Some(scaled)) => Ok(scaled),
     }
-}
-
-/// The id that the decoder reads first, or the padding's, which is the same in every published T5.
-fn start(fields: &Fields<'_>) -> Result<u32> {
-    let field = if fields.optional("decoder_start_token_id") { "decoder_start_token_id" } else { "pad_token_id" };
-    let Some(id) = fields.json.get(field).filter(|value| !value.is_null()) else { return Ok(0) };
-    let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-    id.ok_or_else(|| fields.fault(field, "a token's id was expected".into()))
 }
 
 pub(super) fn write(c: &T5Config) -> Value {
