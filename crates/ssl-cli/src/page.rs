@@ -48,6 +48,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) steps: u64,
     /// Tokens trained on.
     pub(crate) tokens: u64,
+    /// How often the corpus was read.
+    pub(crate) epochs: f64,
     /// Wall time.
     pub(crate) seconds: f64,
     /// Why it ended, such as `all steps done`.

@@ -167,6 +167,12 @@ impl Vocab {
         self.size() == other.size() && (0..self.size()).all(|id| token(self, id) == token(other, id))
     }
 
+    /// The name of an id in `tokenizer.json`.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.0.tokenizer.id_to_token(id)
+    }
+
     /// What stands for every word that it does not have, where it has such a token.
     #[must_use]
     pub fn unknown(&self) -> Option<u32> {

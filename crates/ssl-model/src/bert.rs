@@ -128,7 +128,7 @@ impl BertConfig {
         check.sizes(&[("context-tokens", self.context_tokens), ("segments", self.segments)]);
         check.contrastive(&self.contrastive);
         let lone = self.variant == Variant::Roberta && self.next_sentence;
-        let one = self.next_sentence && self.segments < 2;
+        let one = !lone && self.next_sentence && self.segments < 2;
         check.that(!one, "segments", || ("two sentences have two segments".into(), "give segments = 2".into()));
         check.that(!lone, "next-sentence", || ("RoBERTa has no such head".into(), "take variant = \"bert\"".into()));
     }
@@ -365,9 +365,7 @@ impl Model for Bert {
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
         let reading = Reading::of(batch);
         match batch {
-            Batch::Texts(texts) => {
-                self.contrastive.loss(texts, pass, &self.unread, &|texts| self.read(&Reading::texts(texts), pass))
-            }
+            Batch::Texts(texts) => self.contrastive.loss(texts, pass, &self.unread, &|pass| self.read(&reading, pass)),
             Batch::Rows(rows) | Batch::Pair(_, rows) => self.rows(&reading, rows, pass),
         }
     }

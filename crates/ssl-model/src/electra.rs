@@ -339,7 +339,8 @@ impl Model for Electra {
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
         match batch {
             Batch::Texts(texts) => {
-                self.contrastive.loss(texts, pass, &self.unread, &|texts| self.read(&Reading::texts(texts), pass))
+                let reading = Reading::texts(texts);
+                self.contrastive.loss(texts, pass, &self.unread, &|pass| self.read(&reading, pass))
             }
             Batch::Rows(rows) | Batch::Pair(_, rows) => self.loss_with(rows, None, pass),
         }

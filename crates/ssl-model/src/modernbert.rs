@@ -228,9 +228,7 @@ impl Model for Modernbert {
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
         let reading = Reading::of(batch);
         match batch {
-            Batch::Texts(texts) => {
-                self.contrastive.loss(texts, pass, &self.unread, &|texts| self.read(&Reading::texts(texts), pass))
-            }
+            Batch::Texts(texts) => self.contrastive.loss(texts, pass, &self.unread, &|pass| self.read(&reading, pass)),
             Batch::Rows(rows) | Batch::Pair(_, rows) => self.head.loss(&self.read(&reading, pass), &self.tokens_vd, rows),
         }
     }

@@ -106,8 +106,12 @@ fn hidden_states_that_are_not_finite_show_in_the_loss() {
     assert!(total.double_value(&[]).is_nan() && nats.double_value(&[2]).is_nan() && nats.double_value(&[1]).is_finite());
 }
 
+/// The number of threads is the process' own too, and moves last bits: those who change it and those who compare bits take turns.
+static THREADS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn norms_add_up_and_do_not_depend_on_threads() {
+    let _alone = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let grads = [randn(&[300, 1000], 1), randn(&[17], 2), randn(&[70_000], 3).to_kind(Kind::BFloat16)];
     let expect: f64 =
         grads.iter().map(|g| g.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt();
@@ -123,6 +127,7 @@ fn norms_add_up_and_do_not_depend_on_threads() {
 
 #[test]
 fn bf16_leaves_are_the_rounded_masters_and_bf16_gradients_are_read_whole() {
+    let _alone = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let a = Adam { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1, scale: 0.5 };
     let zeros = || vec![Tensor::zeros([100_003], (Kind::Float, Device::Cpu))];
     let run = |bf16: bool| {

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use ssl_data::manifest::TOKENIZER;
+use ssl_data::objective::Form;
 use ssl_data::vocab::{CLASS, END, MASK, PAD, Vocab};
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, CONFIG, WEIGHTS};
@@ -89,7 +90,15 @@ fn whole(opened: &Opened, out: &Path, fill: &dyn Fn(&Path) -> Result<()>) -> Res
 /// The tokenizer, and what transformers must know of it.
 fn write_tokenizer(opened: &Opened, out: &Path) -> Result<()> {
     let Ok(vocab) = opened.vocab() else { return Ok(()) };
-    fs::write(out.join(TOKENIZER), vocab.json()).map_err(io("write", &out.join(TOKENIZER)))?;
+    let json = match frame(opened, vocab) {
+        Some(frame) => {
+            let mut json: Value = serde_json::from_str(vocab.json())?;
+            json["post_processor"] = frame;
+            serde_json::to_string(&json)?
+        }
+        None => vocab.json().to_owned(),
+    };
+    fs::write(out.join(TOKENIZER), json).map_err(io("write", &out.join(TOKENIZER)))?;
     let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
     fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
     Ok(())
@@ -98,6 +107,26 @@ fn write_tokenizer(opened: &Opened, out: &Path) -> Result<()> {
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ssl_model::Error + use<> {
     let path = path.to_owned();
     move |source| ssl_model::Error::Io { action, path, source }
+}
+
+/// What stands around a text as the model was trained on it, as the step after encoding of a `tokenizer.json`; `None` where
+/// nothing does.
+fn frame(opened: &Opened, vocab: &Vocab) -> Option<Value> {
+    let (begin, end) = match opened.objective().form() {
+        Form::Both | Form::Texts => (Some(vocab.special(CLASS).ok()?), vocab.special(END).ok()?),
+        Form::Pair => (None, vocab.separator()),
+        _ => return None,
+    };
+    let name = |id: u32| vocab.token(id);
+    let mark = |id: u32, side: u32| Some(json!({ "SpecialToken": { "id": name(id)?, "type_id": side } }));
+    let text = |side: u32| json!({ "Sequence": { "id": if side == 0 { "A" } else { "B" }, "type_id": side } });
+    let single: Vec<Value> = begin.and_then(|id| mark(id, 0)).into_iter().chain([text(0), mark(end, 0)?]).collect();
+    let pair: Vec<Value> = single.iter().cloned().chain([text(1), mark(end, 1)?]).collect();
+    let mut known = serde_json::Map::new();
+    for id in begin.into_iter().chain([end]) {
+        known.insert(name(id)?, json!({ "id": name(id)?, "ids": [id], "tokens": [name(id)?] }));
+    }
+    Some(json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": known }))
 }
 
 /// What transformers must know to take `tokenizer.json` as it is, rather than build one that suits the kind of model.

@@ -77,6 +77,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         session.progress.say("warning: no document was held out, so nothing will be measured");
     }
     let rows = u64::from(config.train.batch_rows);
+    let epoch = sampler.epoch_len();
     let feed = Feed::start(sampler, make()?, rows, state.progress.sample)?;
     let mut listener =
         Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
@@ -100,20 +101,21 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         _ => None,
     };
     let mut score = score(&dir, validation.as_ref())?;
-    // The loss of an ELECTRA is more than that of its targets, so that a guess at them says nothing about it.
-    let comparable = !matches!(config.model, ModelConfig::Electra(_));
-    if let Some(measured) = measured.as_ref().filter(|_| comparable && validation.is_some()) {
+    if let Some(measured) = measured.as_ref().filter(|_| validation.is_some()) {
         score.unigram = if let Some(pupil) = model.self_taught() {
             Some(pupil.by_frequency())
         } else if config.objective.form() == Form::Texts {
             Some(any_of(rows, measured.in_order_len()))
         } else {
             let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
-            unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?
+            let guess = unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?;
+            // The loss of an ELECTRA is that of its generator and, of every token, that of telling what was replaced.
+            let weight = if let ModelConfig::Electra(electra) = &config.model { electra.discriminator_weight } else { 0.0 };
+            guess.map(|guess| guess.nats + weight * guess.replaced_nats())
         };
     }
     let why = describe(stopped);
-    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, listener.peak_flops())?;
+    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, epoch, listener.peak_flops())?;
     let speed = listener.tokens_per_second();
     let json = json!({
         "run_dir": dir, "checkpoint": checkpoint, "params": state.params.count(),

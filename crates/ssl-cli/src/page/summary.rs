@@ -34,8 +34,7 @@ pub(super) fn tiles(page: &Page<'_>) -> String {
         let perplexity = finite(Some(loss.exp())).map_or_else(String::new, |p| format!(", perplexity {}", words::scaled(p)));
         tiles.push(("validation loss", fixed(loss), format!("nats per target{perplexity}")));
     }
-    let epochs = page.data.map_or(0.0, |data| facts.tokens as f64 / data.train.tokens.max(1) as f64);
-    let epochs = if epochs > 0.0 { format!(", {} epochs", words::significant(epochs)) } else { String::new() };
+    let epochs = if facts.epochs > 0.0 { format!(", {} epochs", words::significant(facts.epochs)) } else { String::new() };
     tiles.push(("tokens trained on", words::scaled(facts.tokens as f64), format!("{} steps{epochs}", words::count(facts.steps))));
     let mut speeds: Vec<f64> =
         page.records.iter().map(|record| record.tokens_per_second).filter(|speed| speed.is_finite()).collect();

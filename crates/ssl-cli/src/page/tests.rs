@@ -21,6 +21,7 @@ fn page<'a>(title: &'a str, records: &'a [Record], score: Score) -> Page<'a> {
         device: "cpu",
         steps: 3,
         tokens: 1536,
+        epochs: 0.5,
         seconds: 4.0,
         stopped_because: "all steps done",
         more: &[],

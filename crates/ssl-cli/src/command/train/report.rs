@@ -23,6 +23,7 @@ pub(super) fn write(
     runtime: &Runtime,
     score: Score,
     why: &str,
+    epoch: u64,
     peak_flops: f64,
 ) -> Result<()> {
     let config = &loaded.value;
@@ -60,6 +61,7 @@ pub(super) fn write(
             device: &device,
             steps: state.progress.step,
             tokens: state.progress.tokens,
+            epochs: state.progress.sample as f64 / epoch.max(1) as f64,
             seconds: state.progress.seconds,
             stopped_because: why,
             more: &more,
