@@ -73,6 +73,11 @@ pub(crate) fn home(config: &ModelConfig, runtime: &Runtime) -> tch::Device {
     if config.is_self_taught() { tch::Device::Cpu } else { runtime.device() }
 }
 
+/// Whether a loss is that of predicting tokens, so that its exponential is a perplexity.
+pub(crate) fn predicts_tokens(objective: &ObjectiveConfig, model: &ModelConfig) -> bool {
+    !matches!(objective.form(), Form::Texts | Form::Words) && !matches!(model, ModelConfig::Electra(_))
+}
+
 /// A trained model, ready to use.
 pub(crate) struct Opened {
     /// The model.

@@ -63,6 +63,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) struct Score {
     /// Nats per target.
     pub(crate) loss: Option<f64>,
+    /// What each token is as surprising as a choice among, where targets are tokens.
+    pub(crate) perplexity: Option<f64>,
     /// Nats per target of a guess by frequency alone.
     pub(crate) unigram: Option<f64>,
     /// Bits per byte of the model.

@@ -18,10 +18,8 @@ use ssl_eval::word_analogy::{questions, word_analogy};
 use ssl_eval::word_similarity::{pairs, word_similarity};
 use ssl_eval::{Estimate, Table};
 
-use ssl_model::config::ModelConfig;
-
 use crate::args::EvalArgs;
-use crate::assemble::{CORPUS, Opened, Session, open, windows};
+use crate::assemble::{CORPUS, Opened, Session, open, predicts_tokens, windows};
 use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};
 use crate::{signal, words};
@@ -104,8 +102,7 @@ fn refuse_meaningless(args: &EvalArgs, opened: &Opened, objective: &ObjectiveCon
         let message = format!("the loss of this {name} model is not the likelihood of the text, byte by byte");
         return Err(Refusal::usage(message, "perplexity is that of a target, where targets are tokens"));
     }
-    let tokens = !matches!(form, Form::Texts | Form::Words) && !matches!(opened.config, ModelConfig::Electra(_));
-    if asked("perplexity") && !tokens {
+    if asked("perplexity") && !predicts_tokens(objective, &opened.config) {
         let message = format!("the loss of a {} under the {name} objective is not that of tokens", opened.config.name());
         return Err(Refusal::usage(message, "its validation loss stands in the report; words have word-similarity"));
     }

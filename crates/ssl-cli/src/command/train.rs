@@ -28,7 +28,7 @@ use ssl_train::trainer::{Stopped, Trainer};
 use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, resolve, windows};
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, predicts_tokens, resolve, windows};
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -101,6 +101,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         _ => None,
     };
     let mut score = score(&dir, validation.as_ref())?;
+    score.perplexity = score.loss.filter(|_| predicts_tokens(&config.objective, &config.model)).map(f64::exp);
     if let Some(measured) = measured.as_ref().filter(|_| validation.is_some()) {
         score.unigram = if let Some(pupil) = model.self_taught() {
             Some(pupil.by_frequency())
@@ -181,6 +182,7 @@ fn score(dir: &Path, validation: Option<&Validation>) -> Result<Score> {
     let read = || format!("cannot compress {}", text.display());
     Ok(Score {
         loss,
+        perplexity: None,
         unigram: None,
         bits_per_byte: Some(bits.value),
         stderr: Some(bits.stderr).filter(|stderr| stderr.is_finite()),

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::access::{Entries, Items, Variant};
@@ -130,7 +130,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fail> {
         let Some(node) = self.node else { return self.at(visitor.visit_unit()) };
         let outcome = match &node.kind {
-            Kind::Text(text) | Kind::Date(text) => visitor.visit_str(text),
+            Kind::Text(text) => visitor.visit_str(text),
+            Kind::Date => Err(Error::invalid_type(Unexpected::Other("a date"), &visitor)),
             Kind::Whole(Some(number)) => match (i64::try_from(*number), u64::try_from(*number)) {
                 (Ok(number), _) => visitor.visit_i64(number),
                 (_, Ok(number)) => visitor.visit_u64(number),

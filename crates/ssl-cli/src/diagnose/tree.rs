@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Whole(Option<i128>),
     Real(f64),
     Truth(bool),
-    Date(String),
+    Date,
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
 }
@@ -62,7 +62,7 @@ impl Node {
             DeValue::Integer(digits) => Kind::Whole(i128::from_str_radix(digits.as_str(), digits.radix()).ok()),
             DeValue::Float(digits) => Kind::Real(digits.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(truth) => Kind::Truth(truth),
-            DeValue::Datetime(date) => Kind::Date(date.to_string()),
+            DeValue::Datetime(_) => Kind::Date,
             DeValue::Array(list) => Kind::List(list.into_iter().map(|value| Self::of(value, source, at)).collect()),
             DeValue::Table(table) => entries(table, source),
         };

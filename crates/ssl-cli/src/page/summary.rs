@@ -31,7 +31,7 @@ pub(super) fn tiles(page: &Page<'_>) -> String {
         tiles.push(("validation bits per byte", fixed(bits), error));
     }
     if let Some(loss) = finite(score.loss) {
-        let perplexity = finite(Some(loss.exp())).map_or_else(String::new, |p| format!(", perplexity {}", words::scaled(p)));
+        let perplexity = finite(score.perplexity).map_or_else(String::new, |p| format!(", perplexity {}", words::scaled(p)));
         tiles.push(("validation loss", fixed(loss), format!("nats per target{perplexity}")));
     }
     let epochs = if facts.epochs > 0.0 { format!(", {} epochs", words::significant(facts.epochs)) } else { String::new() };

@@ -81,6 +81,7 @@ fn numbers_that_are_none_break_nothing() {
         for records in [vec![odd(1)], vec![record(1), odd(2)], vec![odd(1), odd(2), odd(u64::MAX)]] {
             let score = Score {
                 loss: Some(bad),
+                perplexity: Some(bad),
                 unigram: Some(bad),
                 bits_per_byte: Some(bad),
                 stderr: Some(bad),
