@@ -73,6 +73,15 @@ pub(crate) fn home(config: &ModelConfig, runtime: &Runtime) -> tch::Device {
     if config.is_self_taught() { tch::Device::Cpu } else { runtime.device() }
 }
 
+/// What a run computes in on `device`: what it asks for, or fp32 where the device has no bf16 arithmetic.
+pub(crate) fn precision(session: &Session, device: tch::Device, asked: Precision) -> Precision {
+    if asked == Precision::Bf16 && !ssl_torch::computes_bf16(device) {
+        session.progress.say("this processor has no bf16 arithmetic: computing in fp32, with the same weights kept");
+        return Precision::Fp32;
+    }
+    asked
+}
+
 /// Whether a loss is that of predicting tokens, so that its exponential is a perplexity.
 pub(crate) fn predicts_tokens(objective: &ObjectiveConfig, model: &ModelConfig) -> bool {
     !matches!(objective.form(), Form::Texts | Form::Words) && !matches!(model, ModelConfig::Electra(_))

@@ -23,4 +23,4 @@ pub mod word2vec;
 
 pub use error::{Error, Result};
 pub use guard::guard;
-pub use runtime::{Choice, Runtime};
+pub use runtime::{Choice, Runtime, computes_bf16};

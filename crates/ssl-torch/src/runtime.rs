@@ -81,6 +81,31 @@ impl Runtime {
     }
 }
 
+/// Whether a device multiplies bf16 matrices itself. A processor that does not is a hundred times slower at them than in
+/// fp32, because libtorch then falls back on plain loops.
+#[must_use]
+pub fn computes_bf16(device: Device) -> bool {
+    match device {
+        Device::Cpu => cpu_computes_bf16(),
+        _ => true,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_computes_bf16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_computes_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn cpu_computes_bf16() -> bool {
+    false
+}
+
 /// The CUDA device `n`, or why it cannot be had.
 fn cuda(n: usize) -> std::result::Result<Device, String> {
     // A machine without a driver is told apart by a file, so that the CPU never pays for loading CUDA.

@@ -23,7 +23,7 @@ pub struct TrainConfig {
     /// Forward passes in one step.
     #[serde(default = "one")]
     pub accumulate: u32,
-    /// What the model computes in.
+    /// What the model computes in. A device without bf16 arithmetic computes in fp32 and says so.
     #[serde(default)]
     pub precision: Precision,
     /// Gradients longer than this are scaled to it. Source: Pascanu et al. 2013, algorithm 1.

@@ -15,7 +15,7 @@ use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
 
 use crate::args::{BenchArgs, Dtype};
-use crate::assemble::{Session, home};
+use crate::assemble::{Session, home, precision};
 use crate::outcome::Outcome;
 use crate::run::RunConfig;
 
@@ -36,6 +36,8 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     let mut train = config.train.clone();
     train.precision =
         args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
+    let device = home(&config.model, &runtime);
+    train.precision = precision(session, device, train.precision);
     let vocab = match &config.data.tokenizer {
         TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
         TokenizerConfig::Word(words) => words.max_words.unwrap_or(WORDS),
@@ -43,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         TokenizerConfig::File { path } => Vocab::load(path)?.size(),
     };
     let length = config.model.context_tokens() as usize;
-    let mut params = Params::new(home(&config.model, &runtime), train.precision, Some(train.seed));
+    let mut params = Params::new(device, train.precision, Some(train.seed));
     let model = ssl_torch::guard(|| config.model.build(vocab, &mut params))?;
     let letters = letters(vocab, &config.objective)?;
     let objective = config.objective.build(&config.data.windows, length, &letters)?;

@@ -28,7 +28,7 @@ use ssl_train::trainer::{Stopped, Trainer};
 use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, predicts_tokens, resolve, windows};
+use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, precision, predicts_tokens, resolve, windows};
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -56,7 +56,8 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
     let length = config.model.context_tokens() as usize;
     let device = home(&config.model, &runtime);
-    let mut params = ssl_model::params::Params::new(device, config.train.precision, Some(config.train.seed));
+    let precision = precision(session, device, config.train.precision);
+    let mut params = ssl_model::params::Params::new(device, precision, Some(config.train.seed));
     let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
     let mut state = TrainState::new(params, &config.optim);
     let resumed_from = start.restore(session, &corpus, &mut state)?;

@@ -81,7 +81,7 @@ impl<'a> Listener<'a> {
             pending,
             bits: None,
             flops_per_token: model.flops(u64::from(config.model.context_tokens())) as f64,
-            peak_flops: ssl_torch::guard(|| matrix_rate(device, config.train.precision.kind()))?,
+            peak_flops: ssl_torch::guard(|| matrix_rate(device, state.params.precision().kind()))?,
             clock: Clock {
                 since: Instant::now(),
                 tokens: state.progress.tokens,

@@ -37,7 +37,7 @@ pub(super) fn write(
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
     let more = [
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
-        ("Precision", format!("{:?}", config.train.precision).to_lowercase()),
+        ("Precision", format!("{:?}", state.params.precision()).to_lowercase()),
         ("Best validation at step", state.progress.best.at.map_or_else(|| "-".into(), |(step, _)| words::count(step))),
         ("Peak memory", ssl_torch::memory::peak_mib().map_or_else(|| "-".into(), |mib| words::bytes(mib * 1024.0 * 1024.0))),
     ];
