@@ -16,19 +16,25 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 namespace avx512 {
+#define SSL_LANES 16
 #include "word2vec_loop.h"
+#undef SSL_LANES
 }
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
+#define SSL_LANES 8
 #include "word2vec_loop.h"
+#undef SSL_LANES
 }
 #pragma GCC pop_options
 #endif
 
 namespace portable {
+#define SSL_LANES 4
 #include "word2vec_loop.h"
+#undef SSL_LANES
 }
 
 namespace {

@@ -3,7 +3,10 @@
 // A prediction is a vector h (a word's row, or the mean of several) against n output rows with labels. All its dot products come
 // first, then the sigmoids of eight at a time, then one pass that reads and writes each row once.
 
-typedef float V16 __attribute__((vector_size(64), aligned(4), may_alias));
+constexpr int64_t LANES = SSL_LANES;
+
+// LANES floats fill a register of the unit at hand; wider vectors would live in memory.
+typedef float Wide __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float V8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float V4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t I8 __attribute__((vector_size(32)));
@@ -27,13 +30,19 @@ INLINE uint64_t mix(uint64_t word) {
   return word ^ (word >> 31);
 }
 
-INLINE V16& v16(float* p) { return *reinterpret_cast<V16*>(p); }
+INLINE Wide& wide(float* p) { return *reinterpret_cast<Wide*>(p); }
 INLINE V8& v8(float* p) { return *reinterpret_cast<V8*>(p); }
 INLINE V4& v4(float* p) { return *reinterpret_cast<V4*>(p); }
 
-INLINE V4 fold(V16 a) {
+INLINE V4 fold(Wide a) {
+#if SSL_LANES == 16
   const V8 s = __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15);
   return __builtin_shufflevector(s, s, 0, 1, 2, 3) + __builtin_shufflevector(s, s, 4, 5, 6, 7);
+#elif SSL_LANES == 8
+  return __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+#else
+  return a;
+#endif
 }
 
 // The sums of four vectors.
@@ -48,14 +57,14 @@ template <int B>
 INLINE V8 dots(float* h, float* const* list, int64_t d) {
   float* rows[B];
   for (int j = 0; j < B; ++j) rows[j] = list[j];
-  V16 wide[B] = {};
+  Wide part[B] = {};
   V4 sum[8] = {};
   int64_t k = 0;
-  for (; k + 16 <= d; k += 16) {
-    const V16 x = v16(h + k);
-    for (int j = 0; j < B; ++j) wide[j] += x * v16(rows[j] + k);
+  for (; k + LANES <= d; k += LANES) {
+    const Wide x = wide(h + k);
+    for (int j = 0; j < B; ++j) part[j] += x * wide(rows[j] + k);
   }
-  for (int j = 0; j < B; ++j) sum[j] = fold(wide[j]);
+  for (int j = 0; j < B; ++j) sum[j] = fold(part[j]);
   for (; k + 4 <= d; k += 4) {
     const V4 x = v4(h + k);
     for (int j = 0; j < B; ++j) sum[j] += x * v4(rows[j] + k);
@@ -74,15 +83,15 @@ INLINE void spread(float* h, float* const* list, const float* g, float* error, i
   for (int j = 0; j < B; ++j) rows[j] = list[j];
   for (int j = 0; j < B; ++j) step[j] = g[j];
   int64_t k = 0;
-  for (; k + 16 <= d; k += 16) {
-    const V16 x = v16(h + k);
-    V16 e = ALONE ? x : v16(error + k);
+  for (; k + LANES <= d; k += LANES) {
+    const Wide x = wide(h + k);
+    Wide e = ALONE ? x : wide(error + k);
     for (int j = 0; j < B; ++j) {
-      const V16 row = v16(rows[j] + k);
+      const Wide row = wide(rows[j] + k);
       e += step[j] * row;
-      v16(rows[j] + k) = row + step[j] * x;
+      wide(rows[j] + k) = row + step[j] * x;
     }
-    v16((ALONE ? h : error) + k) = e;
+    wide((ALONE ? h : error) + k) = e;
   }
   for (; k + 4 <= d; k += 4) {
     const V4 x = v4(h + k);
