@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 5] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp"];
+const SOURCES: [&str; 6] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "attention.cpp", "word2vec.cpp"];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");
@@ -24,10 +24,16 @@ fn main() -> io::Result<()> {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .flag("-fno-math-errno")
         .flag("-fno-trapping-math")
+        // Without it `at::parallel_for`, which is a template in libtorch's headers, quietly runs on one thread.
+        .flag_if_supported("-fopenmp")
         .flag(format!("-isystem{}", include.display()))
         .flag(format!("-isystem{}", include.join("torch/csrc/api/include").display()))
         .files(SOURCES.map(|name| Path::new("cpp").join(name)));
     build.compile("ssl_torch");
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        // The library of libtorch itself, by its name; two of them in one process would each have threads of their own.
+        println!("cargo:rustc-link-lib=dylib:+verbatim=libgomp.so.1");
+    }
 
     // Cargo adds search paths inside OUT_DIR to the loader's path for `run`, `test`, examples and doc tests.
     let lib = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("lib");

@@ -203,12 +203,14 @@ impl Block {
         let (b, t, d) = h_btd.size3().unwrap_or_default();
         let rows = |x: &Tensor| x.reshape([b * t, -1]);
         let qkv = self.qkv.forward(&rows(&self.norm1.forward(h_btd))).view([b, t, 3 * d]);
-        let parts: Vec<Tensor> = qkv.split(d, -1).iter().map(|x| Attention::split(x, self.attention.heads)).collect();
-        let (q, mut k, mut v) = (&parts[0], parts[1].shallow_clone(), parts[2].shallow_clone());
-        if let Some((cache, layer)) = cache {
-            (k, v) = cache.extend(layer, k, v);
-        }
-        let attended = self.attention.forward(q, &k, &v, mask, rate(self.dropout, pass));
+        let attended = match cache {
+            None => self.attention.packed(&qkv, mask, rate(self.dropout, pass)),
+            Some((cache, layer)) => {
+                let parts: Vec<Tensor> = qkv.split(d, -1).iter().map(|x| Attention::split(x, self.attention.heads)).collect();
+                let (k, v) = cache.extend(layer, parts[1].shallow_clone(), parts[2].shallow_clone());
+                self.attention.forward(&parts[0], &k, &v, mask, rate(self.dropout, pass))
+            }
+        };
         let h = h_btd + dropped(&self.merge.forward(&rows(&attended)).view([b, t, d]), self.dropout, pass);
         let up = self.up.forward(&rows(&self.norm2.forward(&h))).gelu(self.activation.approximate());
         &h + dropped(&self.down.forward(&up).view([b, t, d]), self.dropout, pass)

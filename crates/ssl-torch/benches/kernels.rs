@@ -37,6 +37,38 @@ fn loss(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Rows, heads, tokens and features of a head.
+const ATTENTION: (i64, i64, i64, i64) = (4, 6, 256, 64);
+
+fn attention(criterion: &mut Criterion) {
+    Runtime::start(Choice::Cpu, None).expect("libtorch");
+    let (b, h, t, e) = ATTENTION;
+    let mut group = criterion.benchmark_group("causal attention, forward and backward");
+    // Two products forward and five backward, over half of the pairs.
+    group.throughput(Throughput::Elements((7 * b * h * t * t * e) as u64)).sample_size(20);
+    for (name, kind) in [("fp32", Kind::Float), ("bf16", Kind::BFloat16)] {
+        let qkv = Tensor::randn([b, t, 3 * h * e], (Kind::Float, Device::Cpu)).to_kind(kind).set_requires_grad(true);
+        let upstream = Tensor::randn([b, t, h * e], (Kind::Float, Device::Cpu)).to_kind(kind);
+        let backward = |out: &Tensor| {
+            optimizer::drop_grads(&[qkv.shallow_clone()]).expect("a leaf");
+            Tensor::run_backward(&[(out * &upstream).sum(Kind::Float)], &[&qkv], false, false)
+        };
+        group.bench_function(format!("fused, {name}"), |bencher| {
+            bencher.iter(|| backward(&kernels::attention_packed(&qkv, h, h, true, 0.125).expect("attention")));
+        });
+        group.bench_function(format!("libtorch, {name}"), |bencher| {
+            bencher.iter(|| {
+                let parts = qkv.split(h * e, 2);
+                let heads = |i: usize| parts[i].view([b, t, h, e]).transpose(1, 2);
+                let (q, k, v) = (heads(0), heads(1), heads(2));
+                let out = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, true, None::<f64>, false);
+                backward(&out.transpose(1, 2).reshape([b, t, h * e]))
+            });
+        });
+    }
+    group.finish();
+}
+
 fn adamw(criterion: &mut Criterion) {
     let tensors = |n: usize| (0..n).map(|_| Tensor::randn([512, 512], (Kind::Float, Device::Cpu))).collect::<Vec<_>>();
     let (params, grads, means, squares) = (tensors(16), tensors(16), tensors(16), tensors(16));
@@ -64,5 +96,5 @@ fn adamw(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loss, adamw);
+criterion_group!(benches, loss, attention, adamw);
 criterion_main!(benches);

@@ -84,6 +84,22 @@ unsafe extern "C" {
         total: *mut *mut C_tensor,
         nats: *mut *mut C_tensor,
     ) -> c_int;
+    pub(crate) fn ssl_attention(
+        q: *mut C_tensor,
+        k: *mut C_tensor,
+        v: *mut C_tensor,
+        causal: c_int,
+        scale: f64,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn ssl_attention_packed(
+        qkv: *mut C_tensor,
+        heads: i64,
+        kv_heads: i64,
+        causal: c_int,
+        scale: f64,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
     pub(crate) fn ssl_word2vec(
         input: *mut C_tensor,
         output: *mut C_tensor,

@@ -5,7 +5,7 @@ use std::ptr;
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::{check, handle, ssl_linear_cross_entropy};
+use crate::ffi::{check, handle, ssl_attention, ssl_attention_packed, ssl_linear_cross_entropy};
 
 /// Cross-entropy of an output head without holding all logits: `sum_i w_i (log sum_j exp(h_i . e_j) - h_i . e_(y_i))`.
 ///
@@ -35,5 +35,44 @@ pub fn linear_cross_entropy(
             &raw mut nats,
         ))?;
         Ok((Tensor::from_ptr(total), Tensor::from_ptr(nats)))
+    }
+}
+
+/// Scaled dot-product attention on the CPU, `softmax(scale q kᵀ) v`, without the scores of all queries at once.
+///
+/// Each head of keys and values serves `h / g` heads of queries. `causal` hides from each query the keys after it, and there
+/// are then as many keys as queries. Products are fp32. Differentiable once.
+///
+/// # Shapes
+/// `q_bhte` `[b, h, t, e]`, `k_bgse` and `v_bgse` `[b, g, s, e]`, all fp32 or all bf16, in any order of axes but the last;
+/// returns `[b, t, h e]`.
+///
+/// Source: Vaswani et al. 2017, equation 1; backward by recomputation, Dao et al. 2022, appendix B.2.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn attention(q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, causal: bool, scale: f64) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the handles outlive the call; on success the result is a new tensor that nothing else owns.
+    unsafe {
+        check(ssl_attention(handle(q_bhte), handle(k_bgse), handle(v_bgse), i32::from(causal), scale, &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// [`attention`] of rows that hold the queries of all heads, then the keys, then the values, as one linear map makes them;
+/// their gradient is one tensor too.
+///
+/// # Shapes
+/// `qkv_btp` `[b, t, (heads + 2 kv_heads) e]`, fp32 or bf16; returns `[b, t, heads e]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn attention_packed(qkv_btp: &Tensor, heads: i64, kv_heads: i64, causal: bool, scale: f64) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: as above.
+    unsafe {
+        check(ssl_attention_packed(handle(qkv_btp), heads, kv_heads, i32::from(causal), scale, &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
     }
 }

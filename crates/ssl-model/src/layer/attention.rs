@@ -3,6 +3,7 @@
 //! `softmax(q kᵀ / sqrt(e) + mask) v`. Source: Vaswani et al. 2017, equation 1.
 
 use ssl_data::batch::{Attend, Rows};
+use ssl_torch::kernels;
 use tch::{Device, Kind, Tensor};
 
 /// Which keys each query may see, made once a batch and shared by all layers.
@@ -43,6 +44,17 @@ impl Mask {
 }
 
 impl Mask {
+    /// Whether our own kernel can be used, and if so whether it is causal: on the CPU, without dropout, when who sees whom
+    /// needs no table.
+    fn fused(&self, t: i64, dropout: f64, device: Device) -> Option<bool> {
+        match self {
+            _ if device != Device::Cpu || dropout > 0.0 => None,
+            Self::Causal => Some(t > 1),
+            Self::All => Some(false),
+            Self::Some(_) => None,
+        }
+    }
+
     /// The same mask over `t` positions, and no farther than `reach` to either side.
     ///
     /// Source: Beltagy et al. 2020, section 3.1 (sliding window).
@@ -76,7 +88,10 @@ impl Attention {
 
     /// `q_bhte`, `k_bgse`, `v_bgse` to `[b, t, heads * e]`; attention weights are dropped with probability `dropout`.
     pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
-        let (_, _, t, _) = q_bhte.size4().unwrap_or_default();
+        let (_, _, t, e) = q_bhte.size4().unwrap_or_default();
+        if let Some(causal) = mask.fused(t, dropout, q_bhte.device()) {
+            return Self::made(kernels::attention(q_bhte, k_bgse, v_bgse, causal, scale(e)));
+        }
         let repeat = |x: &Tensor| match self.heads / self.kv_heads {
             1 => x.shallow_clone(),
             times => x.repeat_interleave_self_int(times, 1, None::<i64>),
@@ -97,11 +112,33 @@ impl Attention {
         joined(&out)
     }
 
+    /// The same of the rows that one linear map made: the queries of all heads, then the keys, then the values.
+    pub fn packed(self, qkv_btp: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
+        let (b, t, p) = qkv_btp.size3().unwrap_or_default();
+        let all = self.heads + 2 * self.kv_heads;
+        if let Some(causal) = mask.fused(t, dropout, qkv_btp.device()) {
+            return Self::made(kernels::attention_packed(qkv_btp, self.heads, self.kv_heads, causal, scale(p / all)));
+        }
+        let heads_bpte = qkv_btp.view([b, t, all, p / all]).transpose(1, 2);
+        let parts = heads_bpte.split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1);
+        self.forward(&parts[0], &parts[1], &parts[2], mask, dropout)
+    }
+
+    /// Operations panic on faults, as `tch` does.
+    fn made(result: ssl_torch::Result<Tensor>) -> Tensor {
+        result.unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
     /// The same over scores that are not divided by √e and to which `scores` are added: they have or stretch to
     /// `[b, h, t, s]`, in the type of the queries. Source: Raffel et al. 2020, section 2.1.
     pub fn added(self, q_bhte: &Tensor, k_bhse: &Tensor, v_bhse: &Tensor, scores: &Tensor, dropout: f64) -> Tensor {
         joined(&Tensor::scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, Some(scores), dropout, false, 1.0, false))
     }
+}
+
+/// What products of queries and keys are multiplied by.
+fn scale(features: i64) -> f64 {
+    1.0 / (features as f64).sqrt()
 }
 
 /// `[b, h, t, e]` to `[b, t, h * e]`.
