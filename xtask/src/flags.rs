@@ -47,8 +47,10 @@ xflags::xflags! {
         cmd parity {
             /// Of A, B, C; separated by commas. Default: A,B.
             optional --shape shapes: String
-            /// fp32 or bf16. Default: fp32.
+            /// fp32 or bf16; in bf16 the fastest of PyTorch in bf16 and fp32 counts. Default: fp32.
             optional --dtype d: String
+            /// PyTorch through torch.compile too, which takes minutes; the faster one counts.
+            optional --compiled
             /// Print exactly one JSON document on stdout.
             optional --json
         }

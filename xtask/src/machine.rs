@@ -17,6 +17,12 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Whether the processor multiplies bf16 matrices itself.
+pub(crate) fn computes_bf16() -> bool {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.split_whitespace().any(|flag| matches!(flag, "avx512_bf16" | "amx_bf16" | "bf16"))
+}
+
 /// The commit that is checked out, with a mark when files differ from it.
 pub(crate) fn commit() -> String {
     say_of("git", &["describe", "--always", "--dirty", "--abbrev=10"]).unwrap_or_else(|| "unknown".into())

@@ -1,4 +1,7 @@
 //! `cargo xtask parity`: our training step and PyTorch's, in turn, on this machine.
+//!
+//! A peer in bf16 may be slower than the same in fp32, and a compiled one slower than an eager one, so ours in bf16 stands beside
+//! whichever is fastest.
 
 use std::process::Command;
 
@@ -14,8 +17,22 @@ const SHAPES: &[(&str, &str, u32)] = &[("A", "bench-a", 200), ("B", "bench-b", 1
 /// Each program runs this often, in turn, and each time takes the best of three rounds: a busy moment hurts neither.
 const TURNS: u32 = 2;
 
-/// The command.
-pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> Result<u8> {
+/// One way to run PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Peer {
+    dtype: &'static str,
+    compiled: bool,
+}
+
+/// The peers of a run in `dtype`; a processor without bf16 arithmetic takes minutes a step in it, so there it is left out.
+fn peers(dtype: &str, compiled: bool, bf16: bool) -> Vec<Peer> {
+    let dtypes: &[&str] = if dtype == "bf16" && bf16 { &["bf16", "fp32"] } else { &["fp32"] };
+    let ways: &[bool] = if compiled { &[false, true] } else { &[false] };
+    dtypes.iter().flat_map(|&dtype| ways.iter().map(move |&compiled| Peer { dtype, compiled })).collect()
+}
+
+/// The command; `compiled` adds PyTorch through torch.compile, whose compilation takes minutes.
+pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, compiled: bool, as_json: bool) -> Result<u8> {
     let dtype = match dtype.unwrap_or("fp32") {
         "fp32" | "f32" => "fp32",
         "bf16" => "bf16",
@@ -29,6 +46,10 @@ pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> R
     // Asked first: building takes minutes.
     python::with(&["torch"])?;
     let ssl = cargo::ssl()?;
+    let peers = peers(dtype, compiled, machine::computes_bf16());
+    if dtype == "bf16" && !machine::computes_bf16() {
+        say("this processor has no bf16 arithmetic: both programs compute in fp32");
+    }
     let mut rows = Vec::new();
     let mut ratios = Vec::new();
     for (shape, run, steps) in chosen {
@@ -37,16 +58,20 @@ pub(crate) fn run(shapes: Option<&str>, dtype: Option<&str>, as_json: bool) -> R
             say(format_args!("shape {shape}, {dtype}, turn {turn} of {TURNS}"));
             let mut command = ssl.call("bench", None);
             command.arg(format!("fixtures/runs/{run}.toml")).args(["--json", "--quiet", "--steps", &steps.to_string()]);
-            command.args(["--dtype", if dtype == "fp32" { "fp32" } else { dtype }, "--threads", &machine::cores().to_string()]);
+            command.args(["--dtype", dtype, "--threads", &machine::cores().to_string()]);
             ours = better(ours, measure(&mut command)?);
-            let mut command = python::with(&["torch"])?;
-            command.arg(workspace::root().join("fixtures/bench/pytorch_gpt.py")).args(["--shape", shape, "--dtype", dtype]);
-            command.args(["--rounds", "3", "--threads", &machine::cores().to_string()]);
-            peer = better(peer, measure(&mut command)?);
+            for Peer { dtype, compiled } in &peers {
+                let mut command = python::with(&["torch"])?;
+                command.arg(workspace::root().join("fixtures/bench/pytorch_gpt.py")).args(["--shape", shape, "--dtype", dtype]);
+                command.args(["--rounds", "3", "--threads", &machine::cores().to_string()]);
+                if *compiled {
+                    command.arg("--compile");
+                }
+                peer = better(peer, measure(&mut command)?);
+            }
         }
         for row in [&mut ours, &mut peer] {
             row["shape"] = json!(shape);
-            row["dtype"] = json!(dtype);
         }
         ratios.push(json!({"shape": shape, "dtype": dtype, "speed": speed(&ours) / speed(&peer), "memory": memory(&ours) / memory(&peer)}));
         rows.extend([ours, peer]);
@@ -115,6 +140,15 @@ mod tests {
         assert_eq!(better(row(2.0), row(1.0)), row(2.0));
         let text = table(&[row(2.0), row(1.0)], &[json!({"speed": 2.0, "memory": 1.0})]);
         assert!(text.ends_with("ours / peer: speed 2.00, memory 1.00"), "{text}");
+    }
+
+    #[test]
+    fn ours_in_bf16_stands_beside_every_way_that_the_machine_has() {
+        let ways = |dtype, compiled, bf16| peers(dtype, compiled, bf16).into_iter().map(|peer| (peer.dtype, peer.compiled));
+        assert!(ways("fp32", false, true).eq([("fp32", false)]));
+        assert!(ways("fp32", true, false).eq([("fp32", false), ("fp32", true)]));
+        assert!(ways("bf16", true, true).eq([("bf16", false), ("bf16", true), ("fp32", false), ("fp32", true)]));
+        assert!(ways("bf16", false, false).eq([("fp32", false)]));
     }
 
     #[test]
