@@ -43,6 +43,12 @@ impl RunConfig {
         diagnose::load(path, overrides, Self::validate)
     }
 
+    /// The same for what reads no data, such as a ready run that is only timed: nothing to read is then no fault.
+    pub(crate) fn load_without_data(path: &Path, overrides: &[String]) -> Result<Loaded<Self>, Diagnosis> {
+        let faults = |run: &Self| run.validate().into_iter().filter(|fault| fault.path != "data.paths").collect();
+        diagnose::load(path, overrides, faults)
+    }
+
     /// The `[data]` section with the special tokens that the objective needs.
     pub(crate) fn data(&self) -> DataConfig {
         let mut data = self.data.clone();

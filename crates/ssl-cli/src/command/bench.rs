@@ -30,7 +30,7 @@ const CHARACTERS: u32 = 65;
 
 /// Times the steps of a run's model, batch and optimizer.
 pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
-    let loaded = RunConfig::load(&args.run.file, &args.run.overrides)?;
+    let loaded = RunConfig::load_without_data(&args.run.file, &args.run.overrides)?;
     let config = &loaded.value;
     let runtime = session.runtime()?;
     let mut train = config.train.clone();
