@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 5] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp"];
+const SOURCES: [&str; 6] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp", "hook.cpp"];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");

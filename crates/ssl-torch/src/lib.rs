@@ -12,9 +12,11 @@
 //! # Ok::<(), ssl_torch::Error>(())
 //! ```
 
+mod callback;
 pub mod error;
 mod ffi;
 mod guard;
+pub mod hook;
 pub mod kernels;
 pub mod memory;
 pub mod optimizer;
