@@ -3,7 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 6] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp", "hook.cpp"];
+const SOURCES: [&str; 10] = [
+    "error.cpp",
+    "runtime.cpp",
+    "optimizer.cpp",
+    "cross_entropy.cpp",
+    "word2vec.cpp",
+    "hook.cpp",
+    "checkpoint.cpp",
+    "generator.cpp",
+    "memory.cpp",
+    "profile.cpp",
+];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");

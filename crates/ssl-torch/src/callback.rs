@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::guard;
 
 unsafe extern "C" {
@@ -14,7 +14,12 @@ const FAILED: c_int = 1;
 /// Runs a closure for C++; on failure the text waits for `ssl_last_error` of this thread.
 pub(crate) fn answer(f: impl FnOnce() -> Result<()>) -> c_int {
     let Err(fault) = guard(f).and_then(|result| result) else { return 0 };
-    let text = CString::new(fault.to_string().replace('\0', " ")).unwrap_or_default();
+    let text = match fault {
+        // It will be told as an operation that failed once more.
+        Error::Operation { message, at: Some(at) } => format!("{message}, at {at}"),
+        fault => fault.to_string(),
+    };
+    let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
     // SAFETY: the text ends in NUL and is copied before the call returns.
     unsafe { ssl_set_error(text.as_ptr()) };
     FAILED
