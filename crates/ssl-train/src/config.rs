@@ -27,7 +27,7 @@ pub struct TrainConfig {
     #[serde(default)]
     pub precision: Precision,
     /// Whether the inner values of each block are computed again for its gradient instead of kept (activation
-    /// checkpointing): the same bits for far less memory and about a third more time. Source: Chen et al. 2016.
+    /// checkpointing): the same bits for far less memory and one more forward pass. Source: Chen et al. 2016.
     #[serde(default)]
     pub recompute: bool,
     /// Gradients longer than this are scaled to it. Source: Pascanu et al. 2013, algorithm 1.
