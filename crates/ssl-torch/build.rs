@@ -3,7 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 6] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "attention.cpp", "word2vec.cpp"];
+const SOURCES: [&str; 11] = [
+    "error.cpp",
+    "runtime.cpp",
+    "optimizer.cpp",
+    "cross_entropy.cpp",
+    "attention.cpp",
+    "word2vec.cpp",
+    "hook.cpp",
+    "checkpoint.cpp",
+    "generator.cpp",
+    "memory.cpp",
+    "profile.cpp",
+];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");

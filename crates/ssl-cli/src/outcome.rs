@@ -166,8 +166,11 @@ fn model(fault: &ssl_model::Error) -> (u8, Option<String>) {
 
 fn tensor(fault: &ssl_torch::Error) -> (u8, Option<String>) {
     match fault {
-        ssl_torch::Error::OutOfMemory { .. } => (4, Some("a smaller batch, context or model needs less memory".into())),
+        ssl_torch::Error::OutOfMemory { .. } => {
+            (4, Some("a smaller batch, context or model needs less memory; so does train.recompute = true".into()))
+        }
         ssl_torch::Error::Device { .. } => (4, Some("give --device cpu, or see whether the driver sees the device".into())),
+        ssl_torch::Error::Trace { .. } => (4, Some("name a file in a folder that can be written".into())),
         ssl_torch::Error::Operation { .. } => (1, None),
     }
 }

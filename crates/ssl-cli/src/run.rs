@@ -114,6 +114,10 @@ impl RunConfig {
             let hint = "give objective.masked.next-sentence and model.bert.next-sentence the same value";
             faults.push(Fault::new(&format!("model.{}", model.name()), message, hint));
         }
+        if self.train.recompute && !model.recomputes() {
+            let message = format!("{} has no blocks to compute again", model.name());
+            faults.push(Fault::new("train.recompute", message, "leave it out"));
+        }
         self.check_pairs(&mut faults);
         self.check_windows(&mut faults);
         self.check_contrast(&mut faults);
@@ -207,6 +211,7 @@ impl RunConfig {
             OptimConfig::Sgd(_) => "optim.sgd",
             OptimConfig::Adam(_) => "optim.adam",
             OptimConfig::Adamw(_) => "optim.adamw",
+            OptimConfig::Muon(_) => "optim.muon",
         };
         check(plain, name, "the model moves its own weights, by a learning rate alone", "give [optim.sgd] with lr alone");
         let train = &self.train;
@@ -271,6 +276,8 @@ batch-rows = 8
         assert!(told(electra).contains("words that were replaced"));
         let words = run("[objective.neighbours]").replace("[model.gpt]", "[model.word2vec]");
         assert!(told(words).contains("moves its own weights"));
+        let recurrent = RUN.replace("[model.gpt]", "[model.lstm]") + "recompute = true\n";
+        assert!(told(recurrent).contains("lstm has no blocks to compute again"));
     }
 
     #[test]

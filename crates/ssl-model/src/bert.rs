@@ -22,8 +22,8 @@ use tch::{Kind, Tensor};
 use crate::config::{Activation, Check};
 use crate::init::{Role, Scheme};
 use crate::layer::{
-    Attention, Contrastive, ContrastiveConfig, LayerNorm, Linear, Mask, MaskedHead, MaskedHeadConfig, Reading, dropped,
-    embedding, rate,
+    Attention, Contrastive, ContrastiveConfig, LayerNorm, Linear, Mask, MaskedHead, MaskedHeadConfig, Reading, Recompute,
+    dropped, embedding, rate,
 };
 use crate::model::{Loss, Model, Pass};
 use crate::params::Params;
@@ -159,8 +159,16 @@ impl Stack {
         check.share("dropout", self.dropout, "0.1 is BERT's");
     }
 
-    pub(crate) fn blocks(&self, params: &mut Params, name: &str) -> Vec<Block> {
-        (0..self.layers).map(|i| Block::new(self, &format!("{name}.{i}"), params)).collect()
+    pub(crate) fn blocks(&self, params: &mut Params, name: &str) -> Vec<Recompute<Block>> {
+        (0..self.layers).map(|i| Recompute::new(Block::new(self, &format!("{name}.{i}"), params))).collect()
+    }
+
+    /// `[b, t, d]` through all blocks.
+    pub(crate) fn forward(blocks: &[Recompute<Block>], h: Tensor, mask: &Mask, pass: Pass) -> Tensor {
+        blocks.iter().fold(h, |h, block| {
+            let mask = mask.share();
+            block.run(pass, &[&h], move |block, x| block.forward(&x[0], &mask, pass))
+        })
     }
 
     pub(crate) fn numbers(&self) -> u128 {
@@ -256,7 +264,7 @@ impl Block {
         }
     }
 
-    pub(crate) fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass) -> Tensor {
+    fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass) -> Tensor {
         let [q, k, v] = [&self.q, &self.k, &self.v].map(|map| Attention::split(&map.forward(h_btd), self.attention.heads));
         let attended = self.attention.forward(&q, &k, &v, mask, rate(self.dropout, pass));
         let h = self.norm1.forward(&(h_btd + dropped(&self.merge.forward(&attended), self.dropout, pass)));
@@ -271,7 +279,7 @@ pub struct Bert {
     config: BertConfig,
     vocab: i64,
     embeddings: Embeddings,
-    blocks: Vec<Block>,
+    blocks: Vec<Recompute<Block>>,
     head: MaskedHead,
     next: Option<NextSentence>,
     contrastive: Contrastive,
@@ -303,7 +311,7 @@ impl Bert {
         let first = params.list().len();
         let next = config.next_sentence.then(|| NextSentence {
             pooler: Linear::with_bias(params, "bert.pooler.dense", config.init, Role::Matrix { inputs: d, outputs: d }, true),
-            map: Linear::with_bias(params, "cls.seq_relationship", config.init, Role::Matrix { inputs: d, outputs: 2 }, true),
+            map: Linear::with_bias(params, "cls.seq_relationship", config.init, Role::Head { inputs: d, outputs: 2 }, true),
         });
         let head = MaskedHeadConfig {
             dense: &dense,
@@ -324,7 +332,7 @@ impl Bert {
 
     fn read(&self, reading: &Reading, pass: Pass) -> Tensor {
         let h = self.embeddings.forward(reading, pass);
-        self.blocks.iter().fold(h, |h, block| block.forward(&h, &reading.mask, pass))
+        Stack::forward(&self.blocks, h, &reading.mask, pass)
     }
 
     /// The loss of rows: of masked tokens, and of the next sentence where rows and model have one.

@@ -158,6 +158,12 @@ impl ModelConfig {
         matches!(self, Self::Word2vec(_))
     }
 
+    /// Whether it has blocks whose inner values can be computed again instead of kept.
+    #[must_use]
+    pub fn recomputes(&self) -> bool {
+        !matches!(self, Self::Lstm(_) | Self::Word2vec(_))
+    }
+
     /// The same without what only training has: an ELECTRA's generator, the layer of [`Pooling::ClsMlp`].
     #[must_use]
     pub fn in_use(&self) -> Self {

@@ -23,7 +23,7 @@ use tch::{Kind, Reduction, Tensor};
 use crate::bert::{Block, Embeddings, Stack};
 use crate::config::{Activation, Check};
 use crate::init::{Role, Scheme};
-use crate::layer::{Contrastive, ContrastiveConfig, Linear, MaskedHead, MaskedHeadConfig, Reading, counted, present};
+use crate::layer::{Contrastive, ContrastiveConfig, Linear, MaskedHead, MaskedHeadConfig, Reading, Recompute, counted, present};
 use crate::model::{Loss, Model, Pass};
 use crate::params::Params;
 
@@ -176,7 +176,7 @@ pub struct Electra {
 #[derive(Debug)]
 struct Encoder {
     project: Option<Linear>,
-    blocks: Vec<Block>,
+    blocks: Vec<Recompute<Block>>,
 }
 
 impl Encoder {
@@ -191,7 +191,7 @@ impl Encoder {
 
     fn forward(&self, embedded_bte: &Tensor, reading: &Reading, pass: Pass) -> Tensor {
         let h = self.project.as_ref().map_or_else(|| embedded_bte.shallow_clone(), |map| map.forward(embedded_bte));
-        self.blocks.iter().fold(h, |h, block| block.forward(&h, &reading.mask, pass))
+        Stack::forward(&self.blocks, h, &reading.mask, pass)
     }
 }
 
@@ -204,11 +204,11 @@ impl Electra {
         let embeddings = Embeddings::new(params, "electra.embeddings", rows, 0, config.embedding_width, &stack);
         let discriminator = Encoder::new(params, "electra", e, &stack);
         let first = params.list().len();
-        let map = |params: &mut Params, part: &str, outputs| {
-            let name = format!("discriminator_predictions.{part}");
-            Linear::with_bias(params, &name, config.init, Role::Matrix { inputs: d, outputs }, true)
+        let map = |params: &mut Params, part: &str, role| {
+            Linear::with_bias(params, &format!("discriminator_predictions.{part}"), config.init, role, true)
         };
-        let (dense, judge) = (map(params, "dense", d), map(params, "dense_prediction", 1));
+        let dense = map(params, "dense", Role::Matrix { inputs: d, outputs: d });
+        let judge = map(params, "dense_prediction", Role::Head { inputs: d, outputs: 1 });
         let generator = (config.parts == Parts::Both).then(|| {
             let stack = config.generator();
             let encoder = Encoder::new(params, "generator.electra", e, &stack);
@@ -268,7 +268,7 @@ impl Electra {
     fn sample(&self, hidden_btd: &Tensor, at: &Tensor, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let n = at.size()[0];
         let chance = match pass {
-            Pass::Train => Tensor::rand([n, 1], (Kind::Float, at.device())),
+            Pass::Train | Pass::Recompute => Tensor::rand([n, 1], (Kind::Float, at.device())),
             Pass::Eval => fixed_chance(&rows.inputs, at).to_device(at.device()).unsqueeze(1),
         };
         let hidden = hidden_btd.detach().flatten(0, 1).index_select(0, at);

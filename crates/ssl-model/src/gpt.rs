@@ -20,7 +20,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Conv1d, LayerNorm, Mask, embedding, token_logits, token_loss};
+use crate::layer::{Attention, Conv1d, LayerNorm, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
@@ -117,7 +117,7 @@ pub struct Gpt {
     vocab: i64,
     tokens_vd: Tensor,
     positions_td: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<Recompute<Block>>,
     norm: LayerNorm,
 }
 
@@ -143,7 +143,9 @@ impl Gpt {
         Self {
             tokens_vd: params.add("transformer.wte.weight", &[vocab, d], table),
             positions_td: params.add("transformer.wpe.weight", &[i64::from(config.context_tokens), d], table),
-            blocks: (0..config.layers).map(|i| Block::new(config, &format!("transformer.h.{i}"), params)).collect(),
+            blocks: (0..config.layers)
+                .map(|i| Recompute::new(Block::new(config, &format!("transformer.h.{i}"), params)))
+                .collect(),
             norm: LayerNorm::new(params, "transformer.ln_f", d, config.bias, config.norm_eps),
             config: config.clone(),
             vocab,
@@ -154,7 +156,13 @@ impl Gpt {
     fn stream(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
         let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
         for (i, block) in self.blocks.iter().enumerate() {
-            h = block.forward(&h, mask, pass, cache.as_deref_mut().map(|cache| (cache, i)));
+            h = match cache.as_deref_mut() {
+                Some(cache) => block.block().forward(&h, mask, pass, Some((cache, i))),
+                None => {
+                    let mask = mask.share();
+                    block.run(pass, &[&h], move |block, x| block.forward(&x[0], &mask, pass, None))
+                }
+            };
         }
         self.norm.forward(&h)
     }
@@ -176,7 +184,13 @@ impl Block {
         let GptConfig { init, bias, norm_eps, .. } = *config;
         Self {
             norm1: LayerNorm::new(params, &format!("{name}.ln_1"), d, bias, norm_eps),
-            qkv: Conv1d::new(params, &format!("{name}.attn.c_attn"), init, Role::Matrix { inputs: d, outputs: 3 * d }, bias),
+            qkv: Conv1d::new(
+                params,
+                &format!("{name}.attn.c_attn"),
+                init,
+                Role::Stacked { inputs: d, outputs: 3 * d, maps: 3 },
+                bias,
+            ),
             merge: Conv1d::new(
                 params,
                 &format!("{name}.attn.c_proj"),
@@ -260,12 +274,4 @@ impl Decode for Gpt {
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
     }
-}
-
-fn rate(dropout: f64, pass: Pass) -> f64 {
-    if pass == Pass::Train { dropout } else { 0.0 }
-}
-
-fn dropped(x: &Tensor, dropout: f64, pass: Pass) -> Tensor {
-    if rate(dropout, pass) > 0.0 { x.dropout(dropout, true) } else { x.shallow_clone() }
 }

@@ -42,6 +42,22 @@ pub enum Role {
         /// Features out.
         outputs: i64,
     },
+    /// Several such maps side by side along the outputs, as in a matrix that makes queries, keys and values at once.
+    Stacked {
+        /// Features in.
+        inputs: i64,
+        /// Features out, of all maps together.
+        outputs: i64,
+        /// How many maps there are.
+        maps: i64,
+    },
+    /// A linear map onto what is predicted.
+    Head {
+        /// Features in.
+        inputs: i64,
+        /// Features out.
+        outputs: i64,
+    },
     /// A linear map whose result is added to the residual stream of a model of `layers` layers.
     Residual {
         /// Features in.
@@ -78,11 +94,39 @@ impl Scheme {
         match (self, role) {
             (Self::Gpt2, Role::Residual { layers, .. }) => Init::Normal(STD / (2.0 * layers as f64).sqrt()),
             (Self::TruncatedNormal, _) => Init::TruncatedNormal(STD),
-            (Self::Xavier, Role::Matrix { inputs, outputs } | Role::Residual { inputs, outputs, .. }) => {
+            (Self::Gpt2, _) | (_, Role::Embedding) => Init::Normal(STD),
+            (Self::Xavier, _) => {
+                let (inputs, outputs) = role.features();
                 Init::Uniform((6.0 / (inputs + outputs) as f64).sqrt())
             }
-            (Self::He, Role::Matrix { inputs, .. } | Role::Residual { inputs, .. }) => Init::Normal((2.0 / inputs as f64).sqrt()),
-            (Self::Gpt2 | Self::Xavier | Self::He, _) => Init::Normal(STD),
+            (Self::He, _) => Init::Normal((2.0 / role.features().0 as f64).sqrt()),
+        }
+    }
+}
+
+impl Role {
+    /// Features in and out.
+    ///
+    /// # Panics
+    /// On a table, which is no linear map.
+    #[must_use]
+    pub fn features(self) -> (i64, i64) {
+        match self {
+            Self::Matrix { inputs, outputs }
+            | Self::Stacked { inputs, outputs, .. }
+            | Self::Head { inputs, outputs }
+            | Self::Residual { inputs, outputs, .. } => (inputs, outputs),
+            Self::Embedding => unreachable!("a table is no linear map"),
+        }
+    }
+
+    /// How many maps between hidden features it is made of: none in a table and in a head.
+    #[must_use]
+    pub fn maps(self) -> i64 {
+        match self {
+            Self::Embedding | Self::Head { .. } => 0,
+            Self::Stacked { maps, .. } => maps,
+            Self::Matrix { .. } | Self::Residual { .. } => 1,
         }
     }
 }

@@ -7,6 +7,7 @@ mod linear;
 mod masked_head;
 mod norm;
 mod reading;
+mod recompute;
 mod rotary;
 mod token_loss;
 
@@ -18,5 +19,6 @@ pub use linear::{Conv1d, Linear, embedding};
 pub use masked_head::{MaskedHead, MaskedHeadConfig};
 pub use norm::{LayerNorm, RmsNorm};
 pub use reading::{Reading, present};
+pub use recompute::Recompute;
 pub use rotary::Rotary;
 pub use token_loss::{counted, token_logits, token_loss, token_loss_at};

@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Linear, Mask, RmsNorm, Rotary, embedding, token_logits, token_loss};
+use crate::layer::{Attention, Linear, Mask, Recompute, RmsNorm, Rotary, embedding, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
@@ -96,7 +96,7 @@ pub struct Llama {
     config: LlamaConfig,
     vocab: i64,
     pub(crate) tokens_vd: Tensor,
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Recompute<Block>>,
     pub(crate) norm: RmsNorm,
     pub(crate) head_vd: Tensor,
     pub(crate) rotary: Rotary,
@@ -122,7 +122,8 @@ impl Llama {
     pub fn new(config: &LlamaConfig, vocab: u32, params: &mut Params) -> Self {
         let (d, vocab) = (i64::from(config.width), i64::from(vocab));
         let tokens_vd = params.add("model.embed_tokens.weight", &[vocab, d], config.init.of(Role::Embedding));
-        let blocks = (0..config.layers).map(|i| Block::new(config, &format!("model.layers.{i}"), params)).collect();
+        let block = |i| Recompute::new(Block::new(config, &format!("model.layers.{i}"), params));
+        let blocks = (0..config.layers).map(block).collect();
         let norm = RmsNorm::new(params, "model.norm", d, config.norm_eps);
         let head_vd = if config.tied {
             tokens_vd.shallow_clone()
@@ -135,17 +136,26 @@ impl Llama {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
-    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
         let turn = self.rotary.at(positions_bt);
         let mut h = embedding(&self.tokens_vd, ids_bt);
         for (i, block) in self.blocks.iter().enumerate() {
-            h = block.forward(&h, &turn, mask, cache.as_deref_mut().map(|cache| (cache, i)));
+            h = match cache.as_deref_mut() {
+                Some(cache) => block.block().forward(&h, &turn, mask, Some((cache, i))),
+                None => Self::layer(block, &h, &turn, mask, pass),
+            };
         }
         self.norm.forward(&h)
     }
 
-    fn read(&self, rows: &Rows<Tensor>) -> Tensor {
-        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), None)
+    /// One layer on rows that are read whole.
+    pub(crate) fn layer(block: &Recompute<Block>, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, pass: Pass) -> Tensor {
+        let (turn, mask) = ((turn.0.shallow_clone(), turn.1.shallow_clone()), mask.share());
+        block.run(pass, &[h], move |block, x| block.forward(&x[0], &turn, &mask, None))
+    }
+
+    fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
+        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), pass, None)
     }
 
     /// The positions to turn by: without documents every row counts from 0, so that one row of angles serves all.
@@ -196,17 +206,17 @@ impl Block {
 }
 
 impl Model for Llama {
-    fn loss(&self, batch: &Batch<Tensor>, _pass: Pass) -> Loss {
+    fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss {
         let rows = rows(batch, NAME);
-        token_loss(&self.read(rows), &self.head_vd, None, rows)
+        token_loss(&self.read(rows, pass), &self.head_vd, None, rows)
     }
 
     fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(rows(batch, NAME)).to_kind(Kind::Float)
+        self.read(rows(batch, NAME), Pass::Eval).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
-        token_logits(&self.read(rows(batch, NAME)), &self.head_vd, None, rows(batch, NAME).never)
+        token_logits(&self.read(rows(batch, NAME), Pass::Eval), &self.head_vd, None, rows(batch, NAME).never)
     }
 
     fn decoder(&self) -> Option<&dyn Decode> {
@@ -231,7 +241,7 @@ impl Decode for Llama {
         let (_, s) = tokens_bs.size2().unwrap_or_default();
         assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
         let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
-        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Some(cache));
+        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
         cache.tokens += s;
         h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
     }

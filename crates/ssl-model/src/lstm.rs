@@ -105,7 +105,9 @@ impl Lstm {
             for (name, shape) in
                 [("weight_ih", &[4 * d, d][..]), ("weight_hh", &[4 * d, d]), ("bias_ih", &[4 * d]), ("bias_hh", &[4 * d])]
             {
-                weights.push(params.add(format!("rnn.{name}_l{layer}"), shape, init));
+                // Four gates stand on top of each other.
+                let maps = if shape.len() == 2 { 4 } else { 0 };
+                weights.push(params.add_maps(format!("rnn.{name}_l{layer}"), shape, init, (maps, 0)));
             }
         }
         let head_vd = if config.tied {
@@ -120,13 +122,13 @@ impl Lstm {
 
     /// Every hidden state of the last layer, `[b, t, d]`, and the state that is left.
     fn run(&self, ids_bt: &Tensor, from: &State, pass: Pass) -> (Tensor, State) {
-        let train = pass == Pass::Train && self.config.dropout > 0.0;
+        let train = pass != Pass::Eval && self.config.dropout > 0.0;
         let drop = |x: Tensor| if train { x.dropout(self.config.dropout, true) } else { x };
         let x = drop(embedding(&self.tokens_vd, ids_bt));
         let layers = i64::from(self.config.layers);
         let rate = if train { self.config.dropout } else { 0.0 };
         // `train` chooses a kernel that keeps what gradients need.
-        let training = pass == Pass::Train;
+        let training = pass != Pass::Eval;
         let weights: Vec<&Tensor> = self.weights.iter().collect();
         let (y, h, c) = x.lstm(&[&from.h, &from.c], &weights, true, layers, rate, training, false, true);
         (drop(y), State { h: h.detach(), c: c.detach() })
@@ -134,7 +136,7 @@ impl Lstm {
 
     /// Reads rows on from where the batch before ended, if they say so.
     fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
-        let carried = if pass == Pass::Train { &self.training } else { &self.measuring };
+        let carried = if pass != Pass::Eval { &self.training } else { &self.measuring };
         let (b, _) = rows.inputs.size2().unwrap_or_default();
         let before = carried.take().filter(|state| rows.continues && state.h.size()[1] == b);
         let (y, left) = self.run(&rows.inputs, &before.unwrap_or_else(|| self.fresh(b)), pass);

@@ -8,6 +8,8 @@ use tch::{Kind, Tensor};
 pub enum Pass {
     /// As in training.
     Train,
+    /// As in training, with the inner values of each block computed again for its gradient instead of kept.
+    Recompute,
     /// As in use.
     Eval,
 }

@@ -22,8 +22,8 @@ use tch::{Kind, Tensor};
 use crate::config::{Activation, Check};
 use crate::init::{Role, Scheme};
 use crate::layer::{
-    Attention, Contrastive, ContrastiveConfig, LayerNorm, Linear, Mask, MaskedHead, MaskedHeadConfig, Reading, Rotary, dropped,
-    embedding, rate,
+    Attention, Contrastive, ContrastiveConfig, LayerNorm, Linear, Mask, MaskedHead, MaskedHeadConfig, Reading, Recompute, Rotary,
+    dropped, embedding, rate,
 };
 use crate::model::{Loss, Model, Pass};
 use crate::params::Params;
@@ -114,7 +114,7 @@ pub struct Modernbert {
     vocab: i64,
     tokens_vd: Tensor,
     embedding_norm: LayerNorm,
-    blocks: Vec<Block>,
+    blocks: Vec<Recompute<Block>>,
     norm: LayerNorm,
     head: MaskedHead,
     global: Rotary,
@@ -144,7 +144,7 @@ impl Modernbert {
         let norm = |params: &mut Params, name: &str| LayerNorm::new(params, name, d, false, config.norm_eps);
         let tokens_vd = params.add("model.embeddings.tok_embeddings.weight", &[vocab, d], config.init.of(Role::Embedding));
         let embedding_norm = norm(params, "model.embeddings.norm");
-        let blocks = (0..config.layers).map(|i| Block::new(config, i, params)).collect();
+        let blocks = (0..config.layers).map(|i| Recompute::new(Block::new(config, i, params))).collect();
         let last = norm(params, "model.final_norm");
         let first = params.list().len();
         let head = MaskedHeadConfig {
@@ -186,7 +186,10 @@ impl Modernbert {
         let (slow, fast) = (self.global.at(&places), self.local.at(&places));
         let mut h = dropped(&self.embedding_norm.forward(&embedding(&self.tokens_vd, &reading.ids)), self.config.dropout, pass);
         for block in &self.blocks {
-            h = if block.global { block.forward(&h, &slow, &reading.mask, pass) } else { block.forward(&h, &fast, &near, pass) };
+            let global = block.block().global;
+            let ((cos, sin), mask) = if global { (&slow, &reading.mask) } else { (&fast, &near) };
+            let (turn, mask) = ((cos.shallow_clone(), sin.shallow_clone()), mask.share());
+            h = block.run(pass, &[&h], move |block, x| block.forward(&x[0], &turn, &mask, pass));
         }
         self.norm.forward(&h)
     }
@@ -200,10 +203,10 @@ impl Block {
         let norm = |params: &mut Params, part: &str| LayerNorm::new(params, &format!("{name}.{part}"), d, false, config.norm_eps);
         Self {
             norm1: (layer > 0).then(|| norm(params, "attn_norm")),
-            qkv: linear(params, "attn.Wqkv", Role::Matrix { inputs: d, outputs: 3 * d }),
+            qkv: linear(params, "attn.Wqkv", Role::Stacked { inputs: d, outputs: 3 * d, maps: 3 }),
             merge: linear(params, "attn.Wo", Role::Residual { inputs: d, outputs: d, layers }),
             norm2: norm(params, "mlp_norm"),
-            up: linear(params, "mlp.Wi", Role::Matrix { inputs: d, outputs: 2 * up }),
+            up: linear(params, "mlp.Wi", Role::Stacked { inputs: d, outputs: 2 * up, maps: 2 }),
             down: linear(params, "mlp.Wo", Role::Residual { inputs: up, outputs: d, layers }),
             attention: Attention { heads: i64::from(config.heads), kv_heads: i64::from(config.heads) },
             global: layer.is_multiple_of(config.global_every),

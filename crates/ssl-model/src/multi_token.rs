@@ -18,7 +18,7 @@ use ssl_data::batch::{Batch, Rows};
 use tch::{Kind, Tensor};
 
 use crate::config::Check;
-use crate::layer::{Mask, embedding, token_loss};
+use crate::layer::{Mask, Recompute, embedding, token_loss};
 use crate::llama::{Block, Llama, LlamaConfig};
 use crate::model::{Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
@@ -56,7 +56,7 @@ const NAME: &str = "multi-token";
 pub struct MultiToken {
     llama: Llama,
     /// The heads of the second token and further.
-    further: Vec<Block>,
+    further: Vec<Recompute<Block>>,
     flops_per_head: u64,
 }
 
@@ -65,7 +65,8 @@ impl MultiToken {
     pub fn new(config: &MultiTokenConfig, vocab: u32, params: &mut Params) -> Self {
         let llama = Llama::new(&config.llama, vocab, params);
         let heads = 1..config.future_tokens;
-        let further = heads.map(|i| Block::new(&config.llama, &format!("model.future.{}", i - 1), params)).collect();
+        let block = |i| Recompute::new(Block::new(&config.llama, &format!("model.future.{}", i - 1), params));
+        let further = heads.map(block).collect();
         let one = LlamaConfig { layers: 1, ..config.llama.clone() };
         Self { llama, further, flops_per_head: one.flops(vocab, 0) }
     }
@@ -81,10 +82,11 @@ impl Model for MultiToken {
         let mut z = embedding(&self.llama.tokens_vd, &rows.inputs);
         let Some((last, trunk)) = self.llama.blocks.split_last() else { return self.llama.loss(batch, pass) };
         for block in trunk {
-            z = block.forward(&z, &turn, &mask, None);
+            z = Llama::layer(block, &z, &turn, &mask, pass);
         }
-        let head = |block: &Block, ahead: i64| {
-            let y = self.llama.norm.forward(&block.forward(&z, &turn, &mask, None));
+        let head = |block: &Recompute<Block>, ahead: i64| {
+            // Through a view of its own each head's gradients are summed before they meet, whether it is recomputed or not.
+            let y = self.llama.norm.forward(&Llama::layer(block, &z.view_as(&z), &turn, &mask, pass));
             let rows = later(rows, ahead);
             token_loss(&y.narrow(1, 0, rows.inputs.size()[1]), &self.llama.head_vd, None, &rows)
         };

@@ -37,6 +37,8 @@ pub struct Param {
     pub master: Tensor,
     /// What the model reads and gets its gradient on: the master itself in fp32, a copy in bf16.
     pub leaf: Tensor,
+    /// Where it maps hidden features to hidden features: how many maps stand side by side, and the axis of their outputs.
+    pub maps: Option<(i64, i64)>,
 }
 
 impl Param {
@@ -65,6 +67,11 @@ impl Params {
 
     /// Makes a weight and returns the leaf to compute with; its draws depend on the seed and on its place in the model.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> Tensor {
+        self.add_maps(name, shape, init, (0, 0))
+    }
+
+    /// The same of a weight that is `count` maps between hidden features, with their outputs along `axis`.
+    pub fn add_maps(&mut self, name: impl Into<String>, shape: &[i64], init: Init, (count, axis): (i64, i64)) -> Tensor {
         let master = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         if let Some(seed) = self.seed {
             init.fill(&master, rng::hash(seed, STREAM, self.list.len() as u64));
@@ -80,6 +87,7 @@ impl Params {
             name: name.into(),
             master: if self.precision == Precision::Fp32 { leaf.shallow_clone() } else { master },
             leaf,
+            maps: (count > 0).then_some((count, axis)),
         });
         out
     }

@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Init, Role, Scheme};
-use crate::layer::{Attention, Linear, RmsNorm, dropped, embedding, rate, token_logits, token_loss};
+use crate::layer::{Attention, Linear, Recompute, RmsNorm, dropped, embedding, rate, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass};
 use crate::params::Params;
 
@@ -202,7 +202,7 @@ impl Heads {
         (k, v)
     }
 
-    fn attend(&self, x_btd: &Tensor, (k, v): &(Tensor, Tensor), scores: &Tensor, dropout: f64) -> Tensor {
+    fn attend(&self, x_btd: &Tensor, (k, v): (&Tensor, &Tensor), scores: &Tensor, dropout: f64) -> Tensor {
         let q = Attention::split(&self.q.forward(x_btd), self.attention.heads);
         self.merge.forward(&self.attention.added(&q, k, v, scores, dropout))
     }
@@ -246,18 +246,31 @@ struct Block {
     own: Heads,
     cross: Option<Heads>,
     feed: Feed,
+    dropout: f64,
 }
 
-/// What a decoder knows of the source: each layer's keys and values, and the scores that hide the padding.
-struct Known<'a> {
-    keys: &'a [(Tensor, Tensor)],
-    scores: Tensor,
+impl Block {
+    /// `x` are the stream and its scores, and in a decoder what [`T5::known`] says of this layer.
+    fn forward(&self, x: &[Tensor], cache: Option<(&mut Cache, usize)>, pass: Pass) -> Tensor {
+        let (h, scores, weights) = (&x[0], &x[1], rate(self.dropout, pass));
+        let drop = |x: &Tensor| dropped(x, self.dropout, pass);
+        let normed = self.own.norm.forward(h);
+        let (mut k, mut v) = self.own.keys(&normed);
+        if let Some((cache, layer)) = cache {
+            (k, v) = cache.extend(layer, k, v);
+        }
+        let mut h = h + drop(&self.own.attend(&normed, (&k, &v), scores, weights));
+        if let (Some(cross), [k, v, hiding]) = (&self.cross, &x[2..]) {
+            h = &h + drop(&cross.attend(&cross.norm.forward(&h), (k, v), hiding, weights));
+        }
+        &h + drop(&self.feed.forward(&h, self.dropout, pass))
+    }
 }
 
 /// The layers of an encoder or a decoder.
 #[derive(Debug)]
 struct Stack {
-    blocks: Vec<Block>,
+    blocks: Vec<Recompute<Block>>,
     norm: RmsNorm,
     positions: Positions,
     dropout: f64,
@@ -270,11 +283,12 @@ impl Stack {
         let table_nh = params.add(table, &[i64::from(c.buckets), i64::from(c.heads)], init);
         let block = |i: u32| {
             let place = |part: u32| format!("{name}.block.{i}.layer.{part}");
-            Block {
+            Recompute::new(Block {
                 own: Heads::new(c, &place(0), "SelfAttention", params),
                 cross: decoder.then(|| Heads::new(c, &place(1), "EncDecAttention", params)),
                 feed: Feed::new(c, &place(1 + u32::from(decoder)), params),
-            }
+                dropout: c.dropout,
+            })
         };
         let blocks = (0..layers).map(block).collect();
         let norm = RmsNorm::new(params, &format!("{name}.final_layer_norm"), i64::from(c.width), c.norm_eps);
@@ -284,31 +298,18 @@ impl Stack {
     }
 
     /// `[b, t, d]` from embeddings; `scores` meet `[b, h, t, s]`.
-    fn forward(
-        &self,
-        e: &Tensor,
-        scores: &Tensor,
-        known: Option<&Known<'_>>,
-        mut cache: Option<&mut Cache>,
-        pass: Pass,
-    ) -> Tensor {
-        let drop = |x: &Tensor| dropped(x, self.dropout, pass);
-        let weights = rate(self.dropout, pass);
-        let mut h = drop(e);
+    fn forward(&self, e: &Tensor, scores: &Tensor, source: &[[Tensor; 3]], mut cache: Option<&mut Cache>, pass: Pass) -> Tensor {
+        let mut h = dropped(e, self.dropout, pass);
         for (layer, block) in self.blocks.iter().enumerate() {
-            let x = block.own.norm.forward(&h);
-            let (mut k, mut v) = block.own.keys(&x);
-            if let Some(cache) = cache.as_deref_mut() {
-                (k, v) = cache.extend(layer, k, v);
-            }
-            h = &h + drop(&block.own.attend(&x, &(k, v), scores, weights));
-            if let (Some(cross), Some(known)) = (&block.cross, known) {
-                let x = cross.norm.forward(&h);
-                h = &h + drop(&cross.attend(&x, &known.keys[layer], &known.scores, weights));
-            }
-            h = &h + drop(&block.feed.forward(&h, self.dropout, pass));
+            let own = [h.shallow_clone(), scores.shallow_clone()];
+            let source = source.get(layer).into_iter().flatten().map(Tensor::shallow_clone);
+            let x: Vec<Tensor> = own.into_iter().chain(source).collect();
+            h = match cache.as_deref_mut() {
+                Some(cache) => block.block().forward(&x, Some((cache, layer)), pass),
+                None => block.run(pass, &x, move |block, x| block.forward(x, None, pass)),
+            };
         }
-        drop(&self.norm.forward(&h))
+        dropped(&self.norm.forward(&h), self.dropout, pass)
     }
 }
 
@@ -343,33 +344,34 @@ impl T5 {
     fn read(&self, source: &Source<Tensor>, pass: Pass) -> Tensor {
         let (_, s) = source.ids.size2().unwrap_or_default();
         let scores = self.encoder.positions.scores(0, s).masked_fill(&present(source).logical_not(), UNSEEN);
-        self.encoder.forward(&embedding(&self.tokens_vd, &source.ids), &scores, None, None, pass)
+        self.encoder.forward(&embedding(&self.tokens_vd, &source.ids), &scores, &[], None, pass)
     }
 
     /// Each layer's keys and values of the source.
     fn keys(&self, read_bsd: &Tensor) -> Vec<(Tensor, Tensor)> {
-        self.decoder.blocks.iter().filter_map(|block| Some(block.cross.as_ref()?.keys(read_bsd))).collect()
+        self.decoder.blocks.iter().filter_map(|block| Some(block.block().cross.as_ref()?.keys(read_bsd))).collect()
     }
 
-    /// The scores that hide padding from the decoder, of [`present`].
-    fn hiding(&self, present: &Tensor) -> Tensor {
+    /// What each decoder layer knows of the source: its keys, its values, and the scores that hide padding, of [`present`].
+    fn known(&self, keys: &[(Tensor, Tensor)], present: &Tensor) -> Vec<[Tensor; 3]> {
         let zero = Tensor::zeros(present.size(), (self.tokens_vd.kind(), present.device()));
-        zero.masked_fill(&present.logical_not(), UNSEEN)
+        let hiding = zero.masked_fill(&present.logical_not(), UNSEEN);
+        keys.iter().map(|(k, v)| [k, v, &hiding].map(Tensor::shallow_clone)).collect()
     }
 
     /// The decoder's last state as the head reads it, `[b, t, d]`.
-    fn write(&self, ids_bt: &Tensor, known: &Known<'_>, cache: Option<&mut Cache>, pass: Pass) -> Tensor {
+    fn write(&self, ids_bt: &Tensor, known: &[[Tensor; 3]], cache: Option<&mut Cache>, pass: Pass) -> Tensor {
         let (_, t) = ids_bt.size2().unwrap_or_default();
         let from = cache.as_ref().map_or(0, |cache| cache.tokens);
         let scores = self.decoder.positions.scores(from, from + t);
-        let h = self.decoder.forward(&embedding(&self.tokens_vd, ids_bt), &scores, Some(known), cache, pass);
+        let h = self.decoder.forward(&embedding(&self.tokens_vd, ids_bt), &scores, known, cache, pass);
         if self.config.tied { h * f64::from(self.config.width).powf(-0.5) } else { h }
     }
 
     /// The same for every row of a batch.
     fn written(&self, source: &Source<Tensor>, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
-        let keys = self.keys(&self.read(source, pass));
-        self.write(&rows.inputs, &Known { keys: &keys, scores: self.hiding(&present(source)) }, None, pass)
+        let known = self.known(&self.keys(&self.read(source, pass)), &present(source));
+        self.write(&rows.inputs, &known, None, pass)
     }
 }
 
@@ -425,13 +427,12 @@ impl Decode for T5 {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let Some(scores) = cache.present.as_ref().map(|present| self.hiding(present)) else {
+        let Some(known) = cache.present.as_ref().map(|present| self.known(&cache.source, present)) else {
             panic!("t5 writes from a source, and the cache has none")
         };
         let (_, t) = tokens_bs.size2().unwrap_or_default();
-        let keys = std::mem::take(&mut cache.source);
-        let h = self.write(tokens_bs, &Known { keys: &keys, scores }, Some(&mut *cache), Pass::Eval);
-        (cache.source, cache.tokens) = (keys, cache.tokens + t);
+        let h = self.write(tokens_bs, &known, Some(&mut *cache), Pass::Eval);
+        cache.tokens += t;
         h.narrow(1, t - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
     }
 }

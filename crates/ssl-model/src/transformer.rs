@@ -24,7 +24,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Init, Role, Scheme};
-use crate::layer::{Attention, LayerNorm, Linear, Mask, dropped, embedding, rate, token_logits, token_loss};
+use crate::layer::{Attention, LayerNorm, Linear, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass};
 use crate::params::Params;
 
@@ -188,8 +188,8 @@ pub struct Transformer {
     vocab: i64,
     tokens_vd: Tensor,
     positions_td: Tensor,
-    encoder: Vec<Block>,
-    decoder: Vec<Block>,
+    encoder: Vec<Recompute<Block>>,
+    decoder: Vec<Recompute<Block>>,
 }
 
 impl Transformer {
@@ -199,7 +199,8 @@ impl Transformer {
         // Scaled by √d on the way in, an embedding is then as long as a position.
         let tokens_vd = params.add("model.shared.weight", &[vocab, d], Init::Normal((d as f64).powf(-0.5)));
         let mut stack = |name: &str, decoder| {
-            (0..config.layers).map(|i| Block::new(config, &format!("model.{name}.layers.{i}"), decoder, params)).collect()
+            let block = |i| Recompute::new(Block::new(config, &format!("model.{name}.layers.{i}"), decoder, params));
+            (0..config.layers).map(block).collect()
         };
         let (encoder, decoder) = (stack("encoder", false), stack("decoder", true));
         let positions = sinusoids(i64::from(config.context_tokens), d);
@@ -222,12 +223,15 @@ impl Transformer {
     fn read(&self, source: &Source<Tensor>, pass: Pass) -> Tensor {
         let seen = Mask::Some(present(source));
         let first = self.embed(&source.ids, 0, pass);
-        self.encoder.iter().fold(first, |h, block| block.forward(&h, &block.own.keys(&h), &seen, None, pass))
+        self.encoder.iter().fold(first, |h, block| {
+            let seen = seen.share();
+            block.run(pass, &[&h], move |block, x| block.forward(&x[0], &block.own.keys(&x[0]), &seen, None, pass))
+        })
     }
 
     /// Each decoder layer's keys and values of the source.
     fn keys(&self, read_bsd: &Tensor) -> Vec<(Tensor, Tensor)> {
-        self.decoder.iter().filter_map(|block| Some(block.cross.as_ref()?.keys(read_bsd))).collect()
+        self.decoder.iter().filter_map(|block| Some(block.block().cross.as_ref()?.keys(read_bsd))).collect()
     }
 
     /// The decoder's last state of every row of a batch, `[b, t, d]`.
@@ -235,7 +239,13 @@ impl Transformer {
         let (known, seen) = (self.keys(&self.read(source, pass)), Mask::Some(present(source)));
         let first = self.embed(&rows.inputs, 0, pass);
         let layers = self.decoder.iter().zip(&known);
-        layers.fold(first, |h, (block, known)| block.forward(&h, &block.own.keys(&h), &Mask::Causal, Some((known, &seen)), pass))
+        layers.fold(first, |h, (block, (k, v))| {
+            let seen = seen.share();
+            block.run(pass, &[&h, k, v], move |block, x| {
+                let known = (x[1].shallow_clone(), x[2].shallow_clone());
+                block.forward(&x[0], &block.own.keys(&x[0]), &Mask::Causal, Some((&known, &seen)), pass)
+            })
+        })
     }
 
     /// What smoothing adds to the weighted nats: `eps sum_t w_t h_t . (E_y - mean_v E_v)`, `[]`.
@@ -321,6 +331,7 @@ impl Decode for Transformer {
         assert!(t == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
         let mut h = self.embed(tokens_bs, cache.tokens, Pass::Eval);
         for (layer, block) in self.decoder.iter().enumerate() {
+            let block = block.block();
             let (k, v) = block.own.keys(&h);
             let keys = cache.extend(layer, k, v);
             h = block.forward(&h, &keys, &Mask::Causal, Some((&cache.source[layer], &seen)), Pass::Eval);

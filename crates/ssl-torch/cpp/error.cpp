@@ -29,4 +29,9 @@ int classify() noexcept {
   }
 }
 
-extern "C" const char* ssl_last_error() { return last.c_str(); }
+extern "C" {
+
+const char* ssl_last_error() { return last.c_str(); }
+
+void ssl_set_error(const char* text) { put(FAILED, text); }
+}

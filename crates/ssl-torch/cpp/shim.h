@@ -11,6 +11,9 @@ enum Code { OK = 0, FAILED = 1, OUT_OF_MEMORY = 2 };
 // Turns the exception being handled into a code and a thread-local text; for use inside catch (...).
 int classify() noexcept;
 
+// The text of the last fault on this thread: C++'s own, or what a Rust closure that was called from C++ has set.
+extern "C" const char* ssl_last_error();
+
 #define GUARD(...)                                                                                                     \
   try {                                                                                                                \
     __VA_ARGS__;                                                                                                       \

@@ -1,5 +1,7 @@
 //! Faults of libtorch, as values.
 
+use std::path::PathBuf;
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -27,6 +29,14 @@ pub enum Error {
     Device {
         /// The device as asked for.
         device: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A trace cannot be written.
+    #[error("{} cannot take a trace: {reason}", path.display())]
+    Trace {
+        /// Where it was to go.
+        path: PathBuf,
         /// Why not.
         reason: String,
     },

@@ -12,15 +12,21 @@
 //! # Ok::<(), ssl_torch::Error>(())
 //! ```
 
+mod callback;
+pub mod checkpoint;
 pub mod error;
 mod ffi;
+pub mod generator;
 mod guard;
+pub mod hook;
 pub mod kernels;
 pub mod memory;
 pub mod optimizer;
 mod runtime;
+pub mod trace;
 pub mod word2vec;
 
+pub use checkpoint::checkpoint;
 pub use error::{Error, Result};
 pub use guard::guard;
 pub use runtime::{Choice, Runtime, computes_bf16};

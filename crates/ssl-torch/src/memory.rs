@@ -1,8 +1,55 @@
-//! How much memory the process holds.
+//! How much memory the process holds, and how much of it tensors do.
 
-use std::fs;
+use std::ffi::{c_int, c_void};
+use std::{fs, ptr};
 
-use crate::{Result, ffi};
+use tch::Device;
+
+use crate::error::Result;
+use crate::ffi::{self, check};
+use crate::guard::guard;
+
+unsafe extern "C" {
+    fn ssl_device_memory(device: c_int, held: *mut i64, peak: *mut i64) -> c_int;
+    fn ssl_count_begin(counting: *mut *mut c_void) -> c_int;
+    fn ssl_count_end(counting: *mut c_void, peak: *mut i64) -> c_int;
+}
+
+/// What tensors take on a device, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Now.
+    pub held: u64,
+    /// At most since the process began.
+    pub peak: u64,
+}
+
+/// What tensors take on a device with an allocator of libtorch's own; `None` on the CPU, whose memory is the system's.
+///
+/// # Errors
+/// When the device is not there.
+pub fn device(device: Device) -> Result<Option<DeviceMemory>> {
+    let Device::Cuda(number) = device else { return Ok(None) };
+    let (mut held, mut peak) = (0, 0);
+    // SAFETY: both numbers are written before the call returns.
+    check(unsafe { ssl_device_memory(c_int::try_from(number).unwrap_or(c_int::MAX), &raw mut held, &raw mut peak) })?;
+    Ok(Some(DeviceMemory { held: held.max(0) as u64, peak: peak.max(0) as u64 }))
+}
+
+/// What `f` returns, and the most bytes of CPU tensors that it held at once beyond those that were there before. Counted are
+/// tensors that this thread makes, as a backward pass on the CPU does.
+///
+/// # Errors
+/// When `f` panics.
+pub fn count<T>(f: impl FnOnce() -> T) -> Result<(T, u64)> {
+    let (mut counting, mut peak) = (ptr::null_mut(), 0);
+    // SAFETY: on success `counting` is C++'s to read and to free in the call below, which is on this thread.
+    check(unsafe { ssl_count_begin(&raw mut counting) })?;
+    let result = guard(f);
+    // SAFETY: as above; the number is written before the call returns.
+    check(unsafe { ssl_count_end(counting, &raw mut peak) })?;
+    Ok((result?, peak.max(0) as u64))
+}
 
 /// The most physical memory this process has held, in MiB; `None` where the system does not say.
 #[must_use]

@@ -26,6 +26,10 @@ pub struct TrainConfig {
     /// What the model computes in. A device without bf16 arithmetic computes in fp32 and says so.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether the inner values of each block are computed again for its gradient instead of kept (activation
+    /// checkpointing): the same bits for far less memory and one more forward pass. Source: Chen et al. 2016.
+    #[serde(default)]
+    pub recompute: bool,
     /// Gradients longer than this are scaled to it. Source: Pascanu et al. 2013, algorithm 1.
     pub clip_norm: Option<f64>,
     /// Seeds initial weights and dropout.
@@ -70,6 +74,8 @@ pub enum OptimConfig {
     Adam(AdamConfig),
     /// Adam with decoupled decay.
     Adamw(AdamConfig),
+    /// Muon for the matrices of hidden layers, `AdamW` for the rest.
+    Muon(MuonConfig),
 }
 
 /// Stochastic gradient descent with momentum. Source: Sutskever et al. 2013, in PyTorch's form.
@@ -107,6 +113,40 @@ pub struct AdamConfig {
     /// Decay of matrices and tables; gains and biases never decay.
     #[serde(default)]
     pub weight_decay: f64,
+}
+
+/// Muon. Source: Jordan 2024, whose values are the defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MuonConfig {
+    /// Peak learning rate of matrices; 0.02 is the source's.
+    pub lr: f64,
+    /// Share of the mean of gradients that is kept.
+    #[serde(default = "muon_momentum")]
+    pub momentum: f64,
+    /// Whether the gradient is taken after the momentum's move.
+    #[serde(default = "yes")]
+    pub nesterov: bool,
+    /// Newton-Schulz steps towards an orthogonal move.
+    #[serde(default = "five")]
+    pub newton_schulz_steps: u32,
+    /// Decoupled decay of matrices.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// What moves embeddings, heads, gains and biases, at a learning rate of its own on the same schedule.
+    pub adamw: AdamConfig,
+}
+
+const fn muon_momentum() -> f64 {
+    0.95
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn five() -> u32 {
+    5
 }
 
 const fn beta1() -> f64 {
@@ -178,6 +218,7 @@ impl OptimConfig {
         match self {
             Self::Sgd(config) => config.lr,
             Self::Adam(config) | Self::Adamw(config) => config.lr,
+            Self::Muon(config) => config.lr,
         }
     }
 
@@ -189,6 +230,7 @@ impl OptimConfig {
             Self::Sgd(_) => "sgd",
             Self::Adam(_) => "adam",
             Self::Adamw(_) => "adamw",
+            Self::Muon(_) => "muon",
         };
         let mut check = |fine: bool, key: &str, value: f64, hint: &str| {
             if !fine {
@@ -204,18 +246,31 @@ impl OptimConfig {
                 check(!c.nesterov || c.momentum > 0.0, "nesterov", c.momentum, "it needs a momentum");
                 check(c.weight_decay >= 0.0 && c.weight_decay.is_finite(), "weight-decay", c.weight_decay, "0 is none");
             }
-            Self::Adam(c) | Self::Adamw(c) => {
-                check(share(c.beta1), "beta1", c.beta1, "0.9 is the paper's");
-                check(share(c.beta2), "beta2", c.beta2, "0.999 is the paper's, 0.95 common for language models");
-                check(positive(c.eps), "eps", c.eps, "1e-8 is the paper's");
-                check(
-                    c.weight_decay >= 0.0 && c.weight_decay.is_finite(),
-                    "weight-decay",
-                    c.weight_decay,
-                    "0.1 is common for language models",
-                );
+            Self::Adam(c) | Self::Adamw(c) => c.check("", &mut check),
+            Self::Muon(c) => {
+                check(share(c.momentum), "momentum", c.momentum, "0.95 is the source's");
+                check(!c.nesterov || c.momentum > 0.0, "nesterov", c.momentum, "it needs a momentum");
+                let steps = c.newton_schulz_steps;
+                check((1..=20).contains(&steps), "newton-schulz-steps", f64::from(steps), "5 is the source's");
+                check(c.weight_decay >= 0.0 && c.weight_decay.is_finite(), "weight-decay", c.weight_decay, "0 is none");
+                check(positive(c.adamw.lr), "adamw.lr", c.adamw.lr, "3e-4 is a common start");
+                c.adamw.check("adamw.", &mut check);
             }
         }
         faults
+    }
+}
+
+impl AdamConfig {
+    /// Tells of every value that is out of range, by its key behind `place`.
+    fn check(&self, place: &str, check: &mut dyn FnMut(bool, &str, f64, &str)) {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let mut check = |fine, key: &str, value, hint: &str| check(fine, &format!("{place}{key}"), value, hint);
+        check(share(self.beta1), "beta1", self.beta1, "0.9 is the paper's");
+        check(share(self.beta2), "beta2", self.beta2, "0.999 is the paper's, 0.95 common for language models");
+        check(positive(self.eps), "eps", self.eps, "1e-8 is the paper's");
+        let decay = self.weight_decay;
+        check(decay >= 0.0 && decay.is_finite(), "weight-decay", decay, "0.1 is common for language models");
     }
 }

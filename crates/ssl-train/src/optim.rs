@@ -1,6 +1,7 @@
 //! Optimizers: from gradients to new weights, with a state that can be saved.
 
 mod adam;
+mod muon;
 mod sgd;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub fn build(config: &OptimConfig, params: &Params) -> Box<dyn Optimizer> {
         OptimConfig::Sgd(config) => Box::new(sgd::Sgd::new(config, params)),
         OptimConfig::Adam(config) => Box::new(adam::Adam::new(config, adam::Decay::Coupled, params)),
         OptimConfig::Adamw(config) => Box::new(adam::Adam::new(config, adam::Decay::Decoupled, params)),
+        OptimConfig::Muon(config) => Box::new(muon::Muon::new(config, params)),
     }
 }
 

@@ -7,6 +7,7 @@ use ssl_data::batch::Batch;
 use ssl_data::rng;
 use ssl_model::params::Params;
 use ssl_model::{Model, Pass, SelfTaught};
+use ssl_torch::trace::range;
 use ssl_torch::{guard, optimizer};
 use tch::{Kind, Tensor};
 
@@ -243,7 +244,7 @@ impl Trainer<'_> {
         }
         let lr = self.lr();
         let TrainState { params, optimizer, carry, .. } = &mut *self.state;
-        optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm))?;
+        range("optimizer", || optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm)))?;
         *carry = self.model.carried();
         Ok(self.count(weight, nats * mean, lr, norm))
     }
@@ -285,12 +286,13 @@ impl Trainer<'_> {
     fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
         let Progress { step, .. } = self.state.progress;
         let draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
+        let way = if self.config.recompute { Pass::Recompute } else { Pass::Train };
         let loss = guard(|| {
             tch::manual_seed(draws as i64);
-            let loss = self.model.loss(batch, Pass::Train);
+            let loss = range("forward", || self.model.loss(batch, way));
             let nats = loss.total.double_value(&[]);
             if nats.is_finite() {
-                loss.total.backward();
+                range("backward", || loss.total.backward());
             }
             (nats, loss)
         });

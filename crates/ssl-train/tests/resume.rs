@@ -5,6 +5,7 @@ mod support;
 use ssl_model::config::ModelConfig;
 use ssl_model::params::Precision;
 use ssl_train::checkpoint::Checkpoint;
+use ssl_train::config::{MuonConfig, OptimConfig};
 use ssl_train::trainer::{StepReport, Stopped};
 use support::{Listener, Setup, bits, corpus};
 
@@ -52,6 +53,36 @@ fn in_fp32_with_accumulation_and_dropout() {
 #[test]
 fn in_bf16_with_accumulation_and_dropout() {
     dies_and_goes_on(&Setup::new(Precision::Bf16));
+}
+
+#[test]
+fn with_muon_and_recomputed_blocks() {
+    let mut setup = Setup::new(Precision::Fp32);
+    let OptimConfig::Adamw(adamw) = setup.optim else { panic!("AdamW was set up") };
+    setup.optim = OptimConfig::Muon(MuonConfig {
+        lr: 0.02,
+        momentum: 0.95,
+        nesterov: true,
+        newton_schulz_steps: 5,
+        weight_decay: 0.1,
+        adamw,
+    });
+    setup.train.recompute = true;
+    dies_and_goes_on(&setup);
+}
+
+#[test]
+fn recomputation_changes_no_bit_of_a_run() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let corpus = corpus(&dir.path().join("corpus"));
+    let [kept, again] = [false, true].map(|recompute| {
+        let mut setup = Setup::new(Precision::Fp32);
+        (setup.train.recompute, setup.train.steps) = (recompute, Some(8));
+        let (model, mut state) = setup.begin(corpus.vocab_size());
+        setup.fit(model.as_ref(), &mut state, &corpus, &dir.path().join("runs"), &mut Listener::default()).expect("a run");
+        bits(&state)
+    });
+    assert!(kept == again, "weights or moments differ");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use ssl_data::objective::ObjectiveConfig;
 use ssl_data::rng::Rng;
 use ssl_data::vocab::{TO, Vocab};
 use ssl_model::params::{Params, Precision};
+use ssl_torch::trace::{Trace, range};
 use ssl_train::feed::Feed;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
@@ -23,6 +24,8 @@ use crate::run::RunConfig;
 const WARM_UP: u64 = 3;
 /// Rounds, of which the fastest counts: whatever else a machine does only ever slows it.
 const ROUNDS: u64 = 3;
+/// Steps in a trace: one after the other shows what lies between them.
+const TRACED: u64 = 2;
 /// What a vocabulary of words of a few million tokens counts as.
 const WORDS: u32 = 32_768;
 /// What a character vocabulary of English prose counts as.
@@ -81,15 +84,23 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         }
         best = best.min(start.elapsed().as_secs_f64() / args.steps as f64);
     }
+    if let Some(path) = &args.trace {
+        let trace = Trace::start(device)?;
+        for _ in 0..TRACED {
+            range("step", || trainer.step())?;
+        }
+        trace.save(path)?;
+    }
     let tokens = (train.batch_rows as usize * length * train.accumulate as usize) as f64;
     let speed = tokens / best;
     let rate = speed * model.flops(length as u64) as f64 / 1e9;
     let peak = ssl_torch::memory::peak_mib();
+    let peak_device = ssl_torch::memory::device(device)?.map(|memory| memory.peak as f64 / f64::from(1 << 20));
     let dtype = if train.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     let shape = args.run.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let json = json!({
         "program": format!("ssl {}", env!("CARGO_PKG_VERSION")), "shape": shape, "dtype": dtype, "tokens_per_second": speed,
-        "ms_per_step": best * 1e3, "gflop_per_second": rate, "peak_rss_mib": peak, "peak_device_mib": null,
+        "ms_per_step": best * 1e3, "gflop_per_second": rate, "peak_rss_mib": peak, "peak_device_mib": peak_device,
         "params": state.params.count(), "vocab": vocab, "loss": loss,
     });
     let memory = peak.map_or_else(String::new, |mib| format!(", peak {mib:.0} MiB"));

@@ -166,3 +166,16 @@ fn speed_is_measured_without_a_corpus() {
     assert_eq!((&row["shape"], &row["dtype"], &row["peak_device_mib"]), (&"run".into(), &"fp32".into(), &Value::Null));
     assert!(!place.path("runs").exists(), "nothing is written");
 }
+
+#[test]
+fn a_bench_leaves_a_trace_of_two_steps_where_asked() {
+    let place = Place::new();
+    place.ssl(&["bench", "run.toml", "--steps", "1", "--trace", "trace.json"]).says(0, &[]);
+    let trace: Value = serde_json::from_slice(&fs::read(place.path("trace.json")).expect("a trace")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let count = |name: &str| events.iter().filter(|event| event["name"] == name).count();
+    // Two steps of two passes each.
+    assert_eq!(["step", "forward", "backward", "optimizer"].map(count), [2, 4, 4, 2]);
+    assert!(count("aten::addmm") >= 4 * 4, "four matrix products a pass forward alone");
+    place.ssl(&["bench", "run.toml", "--steps", "1", "--trace", "absent/trace.json"]).says(4, &["absent/trace.json", "hint:"]);
+}

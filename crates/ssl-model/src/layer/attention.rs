@@ -55,6 +55,16 @@ impl Mask {
         }
     }
 
+    /// A second handle to the same mask.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        match self {
+            Self::Causal => Self::Causal,
+            Self::All => Self::All,
+            Self::Some(seen) => Self::Some(seen.shallow_clone()),
+        }
+    }
+
     /// The same mask over `t` positions, and no farther than `reach` to either side.
     ///
     /// Source: Beltagy et al. 2020, section 3.1 (sliding window).

@@ -68,7 +68,7 @@ impl Contrastive {
     pub fn pool(&self, hidden_bsd: &Tensor, texts: &Source<Tensor>, pass: Pass) -> Tensor {
         let first = |x: &Tensor| x.select(1, 0);
         match (&self.layer, self.config.pooling) {
-            (Some(layer), _) if pass == Pass::Train => layer.forward(&first(hidden_bsd)).tanh().to_kind(Kind::Float),
+            (Some(layer), _) if pass != Pass::Eval => layer.forward(&first(hidden_bsd)).tanh().to_kind(Kind::Float),
             (_, Pooling::Cls | Pooling::ClsMlp) => first(hidden_bsd).to_kind(Kind::Float),
             (_, Pooling::Mean) => {
                 let present = texts.present.to_kind(Kind::Float).unsqueeze(2);
@@ -88,9 +88,10 @@ impl Contrastive {
             let ids: Vec<i64> = (&texts.ids.flatten(0, -1).to_device(Device::Cpu)).try_into().unwrap_or_default();
             tch::manual_seed(ids.iter().fold(STREAM, |key, &id| rng::mix(key ^ id as u64)) as i64);
         }
-        let [first, second] = [(); 2].map(|()| self.pool(&read(Pass::Train), texts, Pass::Train));
+        let chance = if pass == Pass::Eval { Pass::Train } else { pass };
+        let [first, second] = [(); 2].map(|()| self.pool(&read(chance), texts, chance));
         let mut loss = contrastive_loss(&first, &second, self.config.temperature);
-        if pass == Pass::Train {
+        if pass != Pass::Eval {
             for weight in unread {
                 loss.total += weight.sum(Kind::Double) * 0.0;
             }

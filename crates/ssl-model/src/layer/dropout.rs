@@ -9,7 +9,7 @@ use crate::model::Pass;
 /// The probability that acts in a pass: none in use.
 #[must_use]
 pub fn rate(dropout: f64, pass: Pass) -> f64 {
-    if pass == Pass::Train { dropout } else { 0.0 }
+    if pass == Pass::Eval { 0.0 } else { dropout }
 }
 
 /// `x` with features left out, of any shape.

@@ -27,8 +27,8 @@ impl Linear {
 
     /// A map without bias that begins as `init` says, whatever its role.
     pub fn begun(params: &mut Params, name: &str, role: Role, init: Init) -> Self {
-        let (inputs, outputs) = features(role);
-        Self { weight: params.add(format!("{name}.weight"), &[outputs, inputs], init), bias: None }
+        let (inputs, outputs) = role.features();
+        Self { weight: params.add_maps(format!("{name}.weight"), &[outputs, inputs], init, (role.maps(), 0)), bias: None }
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -47,8 +47,8 @@ pub struct Conv1d {
 impl Conv1d {
     /// A map, with a bias where `bias` says so.
     pub fn new(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
-        let (inputs, outputs) = features(role);
-        let weight = params.add(format!("{name}.weight"), &[inputs, outputs], init.of(role));
+        let (inputs, outputs) = role.features();
+        let weight = params.add_maps(format!("{name}.weight"), &[inputs, outputs], init.of(role), (role.maps(), 1));
         let bias = bias.then(|| params.add(format!("{name}.bias"), &[outputs], Init::Zeros));
         Self { weight, bias }
     }
@@ -59,13 +59,6 @@ impl Conv1d {
             Some(bias) => bias.addmm(x_nd, &self.weight),
             None => x_nd.mm(&self.weight),
         }
-    }
-}
-
-fn features(role: Role) -> (i64, i64) {
-    match role {
-        Role::Matrix { inputs, outputs } | Role::Residual { inputs, outputs, .. } => (inputs, outputs),
-        Role::Embedding => unreachable!("a table is no linear map"),
     }
 }
 
