@@ -4,6 +4,7 @@ mod bad_input;
 mod checkpoints;
 mod config;
 mod interrupted;
+mod killed;
 mod paradigms;
 mod road;
 mod support;
