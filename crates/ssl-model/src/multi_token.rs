@@ -57,7 +57,6 @@ pub struct MultiToken {
     llama: Llama,
     /// The heads of the second token and further.
     further: Vec<Block>,
-    flops_per_head: u64,
 }
 
 impl MultiToken {
@@ -66,8 +65,7 @@ impl MultiToken {
         let llama = Llama::new(&config.llama, vocab, params);
         let heads = 1..config.future_tokens;
         let further = heads.map(|i| Block::new(&config.llama, &format!("model.future.{}", i - 1), params)).collect();
-        let one = LlamaConfig { layers: 1, ..config.llama.clone() };
-        Self { llama, further, flops_per_head: one.flops(vocab, 0) }
+        Self { llama, further }
     }
 }
 
@@ -105,10 +103,6 @@ impl Model for MultiToken {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         self.llama.decoder()
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        self.llama.flops(length) + self.further.len() as u64 * self.flops_per_head
     }
 
     fn context(&self) -> usize {

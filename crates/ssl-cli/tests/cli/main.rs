@@ -1,5 +1,6 @@
 //! The program as its users meet it: exit codes, documents on stdout, words on stderr, files that stay whole.
 
+mod accounting;
 mod bad_input;
 mod checkpoints;
 mod config;
