@@ -16,6 +16,8 @@ const LARGEST: u64 = 60_000_000;
 
 /// The script that finds PyTorch's libraries and starts the program.
 const START: &str = include_str!("bundle/start.sh");
+/// The script that runs what there is for a GPU.
+const GPU_CHECK: &str = include_str!("bundle/gpu-check.sh");
 
 /// The command.
 pub(crate) fn run(dir: &Path) -> Result<u8> {
@@ -38,9 +40,11 @@ pub(crate) fn run(dir: &Path) -> Result<u8> {
         strip(program, &fresh.join("tests").join(name))?;
     }
     copy(&workspace::root().join("fixtures"), &fresh.join("fixtures"))?;
-    let start = fresh.join("start");
-    fs::write(&start, START)?;
-    fs::set_permissions(&start, fs::Permissions::from_mode(0o755))?;
+    for (name, script) in [("start", START), ("gpu-check", GPU_CHECK)] {
+        let script_file = fresh.join(name);
+        fs::write(&script_file, script)?;
+        fs::set_permissions(&script_file, fs::Permissions::from_mode(0o755))?;
+    }
     let bytes = size(&fresh)?;
     if bytes > LARGEST {
         bail!("the bundle in {} has {} MB, more than {}", fresh.display(), bytes / 1_000_000, LARGEST / 1_000_000);
@@ -50,9 +54,9 @@ pub(crate) fn run(dir: &Path) -> Result<u8> {
     }
     fs::rename(&fresh, &dir).with_context(|| format!("cannot place {}", dir.display()))?;
     say(format_args!(
-        "{} MB; on the other host: {}/start PYTORCH train fixtures/runs/NAME.toml",
+        "{} MB; on the other host: {dir}/start PYTORCH train fixtures/runs/NAME.toml, and {dir}/gpu-check PYTORCH",
         bytes / 1_000_000,
-        dir.display()
+        dir = dir.display()
     ));
     data(dir.display());
     Ok(0)
@@ -162,5 +166,25 @@ mod tests {
         let output = run(&[dir.path().join("bundle").to_str().unwrap(), "train"]);
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(run(&[]).status.code(), Some(2));
+    }
+
+    /// On a machine with a driver the check would run in full, which is not this test's business.
+    #[test]
+    fn without_a_gpu_the_check_says_so_in_its_table() {
+        if ["/proc/driver/nvidia/version", "/dev/nvidiactl"].iter().any(|file| Path::new(file).exists()) {
+            println!("skipped: this machine has an NVIDIA driver");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("gpu-check");
+        fs::write(&script, GPU_CHECK).unwrap();
+        let run = |args: &[&Path]| Command::new("sh").arg(&script).args(args).output().unwrap();
+        let output = run(&[dir.path()]);
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{told}");
+        let last = told.lines().last().unwrap();
+        assert!(last.contains("skipped") && last.contains("no NVIDIA driver"), "{told}");
+        assert_eq!(run(&[]).status.code(), Some(2));
+        assert_eq!(run(&[&dir.path().join("absent")]).status.code(), Some(2));
     }
 }

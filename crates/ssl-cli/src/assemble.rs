@@ -75,11 +75,16 @@ pub(crate) fn home(config: &ModelConfig, runtime: &Runtime) -> tch::Device {
 
 /// What a run computes in on `device`: what it asks for, or fp32 where the device has no bf16 arithmetic.
 pub(crate) fn precision(session: &Session, device: tch::Device, asked: Precision) -> Precision {
-    if asked == Precision::Bf16 && !ssl_torch::computes_bf16(device) {
+    let computed = computed(device, asked);
+    if computed != asked {
         session.progress.say("this processor has no bf16 arithmetic: computing in fp32, with the same weights kept");
-        return Precision::Fp32;
     }
-    asked
+    computed
+}
+
+/// The same without a word.
+pub(crate) fn computed(device: tch::Device, asked: Precision) -> Precision {
+    if asked == Precision::Bf16 && !ssl_torch::computes_bf16(device) { Precision::Fp32 } else { asked }
 }
 
 /// Whether a loss is that of predicting tokens, so that its exponential is a perplexity.

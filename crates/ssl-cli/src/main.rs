@@ -1,10 +1,15 @@
 //! `ssl`: the program for self-supervised learning, from raw text to a model at work.
 
+mod age;
 mod args;
 mod assemble;
+mod budget;
 mod command;
 mod compress;
 mod diagnose;
+mod energy;
+mod made_up;
+mod matrix;
 mod outcome;
 mod overrides;
 mod page;
@@ -52,6 +57,6 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Import(args) => command::convert::import(session, args),
         Verb::Inspect { path } => command::inspect::run(path),
         Verb::Bench(args) => command::bench::run(session, args),
-        Verb::Check(args) => command::check::run(args),
+        Verb::Check(args) => command::check::run(session, args),
     }
 }

@@ -41,10 +41,6 @@ impl Model for Toy {
         Some(self)
     }
 
-    fn flops(&self, _: u64) -> u64 {
-        0
-    }
-
     fn context(&self) -> usize {
         LONGEST
     }

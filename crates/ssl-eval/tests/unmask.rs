@@ -34,10 +34,6 @@ impl Model for Known {
         answers.one_hot(VOCAB).to_kind(Kind::Float).unsqueeze(0) * 50.0
     }
 
-    fn flops(&self, _: u64) -> u64 {
-        0
-    }
-
     fn context(&self) -> usize {
         24
     }

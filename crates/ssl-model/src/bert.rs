@@ -175,11 +175,6 @@ impl Stack {
         let [layers, d, up] = [self.layers, self.width, self.feed_forward].map(u128::from);
         layers * d * (4 * d + 2 * up)
     }
-
-    /// Operations of training on one token, without the head.
-    pub(crate) fn flops(&self, length: u64) -> u64 {
-        6 * self.numbers() as u64 + 12 * u64::from(self.layers) * u64::from(self.width) * length
-    }
 }
 
 /// Three tables, summed and normalised.
@@ -277,7 +272,6 @@ impl Block {
 #[derive(Debug)]
 pub struct Bert {
     config: BertConfig,
-    vocab: i64,
     embeddings: Embeddings,
     blocks: Vec<Recompute<Block>>,
     head: MaskedHead,
@@ -327,7 +321,7 @@ impl Bert {
         let head = MaskedHead::new(params, &head);
         let unread = params.list()[first..].iter().map(|param| param.leaf.shallow_clone()).collect();
         let contrastive = Contrastive::new(params, config.contrastive, d, config.init);
-        Self { config: config.clone(), vocab: i64::from(vocab), embeddings, blocks, head, next, contrastive, unread }
+        Self { config: config.clone(), embeddings, blocks, head, next, contrastive, unread }
     }
 
     fn read(&self, reading: &Reading, pass: Pass) -> Tensor {
@@ -385,11 +379,6 @@ impl Model for Bert {
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
         let never = batch.rows().and_then(|rows| rows.never);
         self.head.logits(&self.read(&Reading::of(batch), Pass::Eval), &self.embeddings.tokens_ve, never)
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        let d = u64::from(self.config.width);
-        self.config.stack().flops(length) + 6 * MaskedHead::often(d * (d + self.vocab as u64), 15)
     }
 
     fn context(&self) -> usize {

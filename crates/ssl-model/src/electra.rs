@@ -356,18 +356,6 @@ impl Model for Electra {
         self.judged(&self.read(&Reading::of(batch), Pass::Eval))
     }
 
-    fn flops(&self, length: u64) -> u64 {
-        let (d, e) = (u64::from(self.config.width), u64::from(self.config.embedding_width));
-        let project = |encoder: &Encoder, width: u64| if encoder.project.is_some() { e * width } else { 0 };
-        let generator = self.generator.as_ref().map_or(0, |(encoder, _)| {
-            let stack = self.config.generator();
-            let width = u64::from(stack.width);
-            let head = MaskedHead::often(width * e + e * self.vocab as u64, 15);
-            stack.flops(length) + 6 * (project(encoder, width) + head)
-        });
-        self.config.discriminator().flops(length) + 6 * (project(&self.discriminator, d) + d * d + d) + generator
-    }
-
     fn context(&self) -> usize {
         self.config.context_tokens as usize
     }

@@ -114,7 +114,6 @@ const NAME: &str = "gpt";
 #[derive(Debug)]
 pub struct Gpt {
     config: GptConfig,
-    vocab: i64,
     tokens_vd: Tensor,
     positions_td: Tensor,
     blocks: Vec<Recompute<Block>>,
@@ -148,7 +147,6 @@ impl Gpt {
                 .collect(),
             norm: LayerNorm::new(params, "transformer.ln_f", d, config.bias, config.norm_eps),
             config: config.clone(),
-            vocab,
         }
     }
 
@@ -247,12 +245,6 @@ impl Model for Gpt {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         Some(self)
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        let (layers, d) = (u64::from(self.config.layers), u64::from(self.config.width));
-        let matrices = layers * (4 * d * d + 2 * d * u64::from(self.config.feed_forward())) + d * self.vocab as u64;
-        6 * matrices + 12 * layers * d * length
     }
 
     fn context(&self) -> usize {

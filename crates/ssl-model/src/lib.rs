@@ -16,6 +16,7 @@
 
 pub mod bert;
 pub mod config;
+pub mod cost;
 pub mod electra;
 pub mod error;
 pub mod gpt;

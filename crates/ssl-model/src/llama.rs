@@ -70,14 +70,6 @@ impl LlamaConfig {
         ]);
         check.heads("heads", self.heads, self.width);
     }
-
-    /// See [`Model::flops`].
-    pub(crate) fn flops(&self, vocab: u32, length: u64) -> u64 {
-        let (layers, d, up) = (u64::from(self.layers), u64::from(self.width), u64::from(self.feed_forward_width));
-        let narrow = d / u64::from(self.heads) * u64::from(self.kv_heads);
-        let matrices = layers * (2 * d * d + 2 * d * narrow + 3 * d * up) + d * u64::from(vocab);
-        6 * matrices + 12 * layers * d * length
-    }
 }
 
 const fn default_base() -> f64 {
@@ -94,7 +86,6 @@ const NAME: &str = "llama";
 #[derive(Debug)]
 pub struct Llama {
     config: LlamaConfig,
-    vocab: i64,
     pub(crate) tokens_vd: Tensor,
     pub(crate) blocks: Vec<Recompute<Block>>,
     pub(crate) norm: RmsNorm,
@@ -132,7 +123,7 @@ impl Llama {
         };
         let (e, context) = (d / i64::from(config.heads), i64::from(config.context_tokens));
         let rotary = Rotary::new(e, context, config.rope_base, params.precision().kind(), params.device());
-        Self { config: config.clone(), vocab, tokens_vd, blocks, norm, head_vd, rotary }
+        Self { config: config.clone(), tokens_vd, blocks, norm, head_vd, rotary }
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
@@ -221,10 +212,6 @@ impl Model for Llama {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         Some(self)
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        self.config.flops(self.vocab as u32, length)
     }
 
     fn context(&self) -> usize {

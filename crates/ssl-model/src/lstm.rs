@@ -67,7 +67,6 @@ const NAME: &str = "lstm";
 #[derive(Debug)]
 pub struct Lstm {
     config: LstmConfig,
-    vocab: i64,
     tokens_vd: Tensor,
     /// Per layer: `W_x`, `W_h`, `b_x`, `b_h`.
     weights: Vec<Tensor>,
@@ -117,7 +116,7 @@ impl Lstm {
         };
         let bias_v = params.add("decoder.bias", &[vocab], Init::Zeros);
         let (training, measuring) = (RefCell::default(), RefCell::default());
-        Self { config: config.clone(), vocab, tokens_vd, weights, head_vd, bias_v, training, measuring }
+        Self { config: config.clone(), tokens_vd, weights, head_vd, bias_v, training, measuring }
     }
 
     /// Every hidden state of the last layer, `[b, t, d]`, and the state that is left.
@@ -182,11 +181,6 @@ impl Model for Lstm {
         let state = <[Tensor; 2]>::try_from(state).ok();
         let kind = self.tokens_vd.kind();
         self.training.replace(state.map(|[h, c]| State { h: h.to_kind(kind), c: c.to_kind(kind) }));
-    }
-
-    fn flops(&self, _length: u64) -> u64 {
-        let (layers, d) = (u64::from(self.config.layers), u64::from(self.config.width));
-        6 * (layers * 8 * d * d + d * self.vocab as u64)
     }
 
     fn context(&self) -> usize {

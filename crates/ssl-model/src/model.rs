@@ -110,11 +110,6 @@ pub trait Model: Send {
         None
     }
 
-    /// Floating-point operations of training on one token in windows of `length`: 6 a weight of each matrix product
-    /// (the embedding look-up left out, the output head counted, for a model with masks as often as its paper masks) and
-    /// `12 layers width length` for attention.
-    fn flops(&self, length: u64) -> u64;
-
     /// The most tokens it reads at once.
     fn context(&self) -> usize;
 }

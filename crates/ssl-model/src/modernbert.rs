@@ -111,7 +111,6 @@ impl ModernbertConfig {
 #[derive(Debug)]
 pub struct Modernbert {
     config: ModernbertConfig,
-    vocab: i64,
     tokens_vd: Tensor,
     embedding_norm: LayerNorm,
     blocks: Vec<Recompute<Block>>,
@@ -164,19 +163,7 @@ impl Modernbert {
         let (e, context) = (d / i64::from(config.heads), i64::from(config.context_tokens));
         let [global, local] = [config.global_rope_base, config.local_rope_base]
             .map(|base| Rotary::new(e, context, base, params.precision().kind(), params.device()));
-        Self {
-            config: config.clone(),
-            vocab,
-            tokens_vd,
-            embedding_norm,
-            blocks,
-            norm: last,
-            head,
-            global,
-            local,
-            contrastive,
-            unread,
-        }
+        Self { config: config.clone(), tokens_vd, embedding_norm, blocks, norm: last, head, global, local, contrastive, unread }
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
@@ -243,14 +230,6 @@ impl Model for Modernbert {
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
         let never = batch.rows().and_then(|rows| rows.never);
         self.head.logits(&self.read(&Reading::of(batch), Pass::Eval), &self.tokens_vd, never)
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        let c = &self.config;
-        let (d, layers, globals) = (u64::from(c.width), u64::from(c.layers), u64::from(c.layers.div_ceil(c.global_every)));
-        let (matrices, _) = c.numbers(0);
-        let seen = globals * length + (layers - globals) * length.min(u64::from(c.local_window) + 1);
-        6 * (matrices as u64 + MaskedHead::often(d * (d + self.vocab as u64), 30)) + 12 * d * seen
     }
 
     fn context(&self) -> usize {

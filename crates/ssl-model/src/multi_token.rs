@@ -57,7 +57,6 @@ pub struct MultiToken {
     llama: Llama,
     /// The heads of the second token and further.
     further: Vec<Recompute<Block>>,
-    flops_per_head: u64,
 }
 
 impl MultiToken {
@@ -67,8 +66,7 @@ impl MultiToken {
         let heads = 1..config.future_tokens;
         let block = |i| Recompute::new(Block::new(&config.llama, &format!("model.future.{}", i - 1), params));
         let further = heads.map(block).collect();
-        let one = LlamaConfig { layers: 1, ..config.llama.clone() };
-        Self { llama, further, flops_per_head: one.flops(vocab, 0) }
+        Self { llama, further }
     }
 }
 
@@ -107,10 +105,6 @@ impl Model for MultiToken {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         self.llama.decoder()
-    }
-
-    fn flops(&self, length: u64) -> u64 {
-        self.llama.flops(length) + self.further.len() as u64 * self.flops_per_head
     }
 
     fn context(&self) -> usize {

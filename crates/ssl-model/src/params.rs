@@ -56,13 +56,20 @@ pub struct Params {
     device: Device,
     precision: Precision,
     seed: Option<u64>,
+    planned: bool,
 }
 
 impl Params {
     /// An empty store; without a seed every weight begins at 0, for models that are about to be loaded.
     #[must_use]
     pub fn new(device: Device, precision: Precision, seed: Option<u64>) -> Self {
-        Self { list: Vec::new(), device, precision, seed }
+        Self { list: Vec::new(), device, precision, seed, planned: false }
+    }
+
+    /// A store whose weights have shapes and no memory, to count what a model of any size is made of.
+    #[must_use]
+    pub fn planned() -> Self {
+        Self { planned: true, ..Self::new(Device::Cpu, Precision::Fp32, None) }
     }
 
     /// Makes a weight and returns the leaf to compute with; its draws depend on the seed and on its place in the model.
@@ -72,7 +79,11 @@ impl Params {
 
     /// The same of a weight that is `count` maps between hidden features, with their outputs along `axis`.
     pub fn add_maps(&mut self, name: impl Into<String>, shape: &[i64], init: Init, (count, axis): (i64, i64)) -> Tensor {
-        let master = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        let master = if self.planned {
+            Tensor::zeros([1], (Kind::Float, Device::Cpu)).expand(shape, false)
+        } else {
+            Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+        };
         if let Some(seed) = self.seed {
             init.fill(&master, rng::hash(seed, STREAM, self.list.len() as u64));
         }

@@ -317,7 +317,6 @@ impl Stack {
 #[derive(Debug)]
 pub struct T5 {
     config: T5Config,
-    vocab: i64,
     tokens_vd: Tensor,
     encoder: Stack,
     decoder: Stack,
@@ -337,7 +336,7 @@ impl T5 {
             let init = config.begin((d as f64).powf(-0.5), Role::Matrix { inputs: d, outputs: vocab });
             params.add("lm_head.weight", &[vocab, d], init)
         };
-        Self { config: config.clone(), vocab, tokens_vd, encoder, decoder, head_vd }
+        Self { config: config.clone(), tokens_vd, encoder, decoder, head_vd }
     }
 
     /// The encoder's last state, `[b, s, d]`.
@@ -404,14 +403,6 @@ impl Model for T5 {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         Some(self)
-    }
-
-    /// A token goes through one stack or the other: the mean of both, as if as much were written as read.
-    fn flops(&self, length: u64) -> u64 {
-        let c = &self.config;
-        let (layers, _) = c.numbers(0);
-        let [encoder, decoder, heads, e] = [c.layers, c.decoder_layers(), c.heads, c.head_width].map(u64::from);
-        3 * (layers as u64 + u64::from(c.width) * self.vocab as u64) + 6 * (encoder + 2 * decoder) * heads * e * length
     }
 
     fn context(&self) -> usize {

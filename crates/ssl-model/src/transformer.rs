@@ -185,7 +185,6 @@ impl Block {
 #[derive(Debug)]
 pub struct Transformer {
     config: TransformerConfig,
-    vocab: i64,
     tokens_vd: Tensor,
     positions_td: Tensor,
     encoder: Vec<Recompute<Block>>,
@@ -205,7 +204,7 @@ impl Transformer {
         let (encoder, decoder) = (stack("encoder", false), stack("decoder", true));
         let positions = sinusoids(i64::from(config.context_tokens), d);
         let positions_td = positions.to_kind(params.precision().kind()).to_device(params.device());
-        Self { config: config.clone(), vocab, tokens_vd, positions_td, encoder, decoder }
+        Self { config: config.clone(), tokens_vd, positions_td, encoder, decoder }
     }
 
     /// Embeddings of tokens that stand at `from` and later.
@@ -302,13 +301,6 @@ impl Model for Transformer {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         Some(self)
-    }
-
-    /// As if as much were read as is written: each token goes through both stacks once.
-    fn flops(&self, length: u64) -> u64 {
-        let (layers, d) = (u64::from(self.config.layers), u64::from(self.config.width));
-        let (numbers, _) = self.config.numbers(0);
-        6 * (numbers as u64 + d * self.vocab as u64) + 36 * layers * d * length
     }
 
     fn context(&self) -> usize {

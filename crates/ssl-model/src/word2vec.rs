@@ -265,16 +265,6 @@ impl Model for Word2Vec {
         Some(self)
     }
 
-    /// Both tables are read and moved for each pair of words: 6 a feature. Windows are `window + 1` words on average, and a
-    /// tree is taken to be balanced.
-    fn flops(&self, _length: u64) -> u64 {
-        let c = &self.config;
-        let rows = if c.hierarchical { u64::from(self.input_vd.size()[0].max(2).ilog2()) } else { u64::from(c.negatives) + 1 };
-        let around = u64::from(c.window) + 1;
-        let d = u64::from(c.width);
-        if c.cbow { 6 * d * rows + 2 * d * around } else { 6 * d * rows * around }
-    }
-
     fn context(&self) -> usize {
         self.config.context_tokens as usize
     }

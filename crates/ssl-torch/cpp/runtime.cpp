@@ -1,6 +1,7 @@
 // Process-wide switches of libtorch and the allocator, and the loading of CUDA on demand.
 #include "shim.h"
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 #include <filesystem>
 #include <stdexcept>
@@ -33,6 +34,14 @@ int ssl_release_memory() {
 int ssl_flush_denormals(int on) { GUARD(at::globalContext().setFlushDenormal(on != 0)) }
 
 int ssl_deterministic(int on) { GUARD(at::globalContext().setDeterministicAlgorithms(on != 0, false)) }
+
+// Bytes that a CUDA device has free, whoever asks for them.
+int ssl_free_on_cuda(int64_t device, int64_t* bytes) {
+  GUARD({
+    const auto info = at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
+    *bytes = static_cast<int64_t>(info.first);
+  })
+}
 
 // Loads libtorch_cuda from beside the libtorch_cpu in use; must come before anything that asks whether CUDA is there.
 int ssl_load_cuda() {

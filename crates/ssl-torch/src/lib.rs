@@ -16,6 +16,7 @@ mod callback;
 pub mod checkpoint;
 pub mod error;
 mod ffi;
+pub mod free;
 pub mod generator;
 mod guard;
 pub mod hook;

@@ -222,6 +222,15 @@ impl OptimConfig {
         }
     }
 
+    /// Numbers it keeps for each weight, in fp32.
+    #[must_use]
+    pub fn moments(&self) -> u64 {
+        match self {
+            Self::Sgd(_) => 1,
+            Self::Adam(_) | Self::Adamw(_) => 2,
+        }
+    }
+
     /// Every fault of meaning. Paths begin with `optim.`.
     #[must_use]
     pub fn validate(&self) -> Vec<Fault> {

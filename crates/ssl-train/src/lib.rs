@@ -41,6 +41,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod feed;
+pub mod memory;
 pub mod optim;
 pub mod report;
 pub mod schedule;

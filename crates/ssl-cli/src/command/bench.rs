@@ -4,19 +4,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use ssl_data::batch::Window;
-use ssl_data::config::TokenizerConfig;
-use ssl_data::objective::ObjectiveConfig;
-use ssl_data::rng::Rng;
-use ssl_data::vocab::{TO, Vocab};
 use ssl_model::params::{Params, Precision};
 use ssl_torch::trace::{Trace, range};
 use ssl_train::feed::Feed;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
 
+use crate::age;
 use crate::args::{BenchArgs, Dtype};
 use crate::assemble::{Session, home, precision};
+use crate::budget::Budget;
+use crate::made_up::{self, MadeUp};
+use crate::matrix::matrix_rate;
 use crate::outcome::Outcome;
 use crate::run::RunConfig;
 
@@ -26,10 +25,6 @@ const WARM_UP: u64 = 3;
 const ROUNDS: u64 = 3;
 /// Steps in a trace: one after the other shows what lies between them.
 const TRACED: u64 = 2;
-/// What a vocabulary of words of a few million tokens counts as.
-const WORDS: u32 = 32_768;
-/// What a character vocabulary of English prose counts as.
-const CHARACTERS: u32 = 65;
 
 /// Times the steps of a run's model, batch and optimizer.
 pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
@@ -41,25 +36,14 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         args.dtype.map_or(train.precision, |dtype| if dtype == Dtype::Bf16 { Precision::Bf16 } else { Precision::Fp32 });
     let device = home(&config.model, &runtime);
     train.precision = precision(session, device, train.precision);
-    let vocab = match &config.data.tokenizer {
-        TokenizerConfig::ByteBpe(v) | TokenizerConfig::Wordpiece(v) | TokenizerConfig::Unigram(v) => v.vocab_tokens,
-        TokenizerConfig::Word(words) => words.max_words.unwrap_or(WORDS),
-        TokenizerConfig::Char {} => CHARACTERS + config.objective.special_tokens().len() as u32,
-        TokenizerConfig::File { path } => Vocab::load(path)?.size(),
-    };
+    let vocab = made_up::vocab_size(config)?;
+    let budget = Budget::of(config, vocab, train.precision, device)?;
     let length = config.model.context_tokens() as usize;
+    let base = ssl_torch::memory::resident_mib();
     let mut params = Params::new(device, train.precision, Some(train.seed));
     let model = ssl_torch::guard(|| config.model.build(vocab, &mut params))?;
-    let letters = letters(vocab, &config.objective)?;
-    let objective = config.objective.build(&config.data.windows, length, &letters)?;
-    let samples = u64::from(train.batch_rows) * objective.windows_per_row() as u64;
-    let windows: Vec<Window> =
-        (0..samples).map(|sample| made_up(sample, objective.window(), vocab, letters.special(TO).ok())).collect();
-    let mut rngs: Vec<Rng> = (0..samples).map(|sample| Rng::at(0, 1, sample)).collect();
-    let batch = objective.collate(&windows, &mut rngs);
+    let MadeUp { batch, counts } = made_up::batch(config, vocab)?;
     if let Some(pupil) = model.self_taught() {
-        let mut counts = vec![0; vocab as usize];
-        windows.iter().flat_map(|window| &window.tokens).for_each(|&token| counts[token as usize] += 1);
         pupil.count(&counts);
     }
     let mut state = TrainState::new(params, &config.optim);
@@ -72,7 +56,9 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         schedule: &config.schedule,
         saving: None,
     };
-    for _ in 0..WARM_UP {
+    trainer.step()?;
+    let first_step = age::seconds();
+    for _ in 1..WARM_UP {
         trainer.step()?;
     }
     let mut best = f64::INFINITY;
@@ -93,35 +79,20 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
     }
     let tokens = (train.batch_rows as usize * length * train.accumulate as usize) as f64;
     let speed = tokens / best;
-    let rate = speed * model.flops(length as u64) as f64 / 1e9;
     let peak = ssl_torch::memory::peak_mib();
     let peak_device = ssl_torch::memory::device(device)?.map(|memory| memory.peak as f64 / f64::from(1 << 20));
+    let operations = budget.flops.usual() as f64 / best;
+    let matrix = ssl_torch::guard(|| matrix_rate(device, train.precision.kind()))?;
+    let rate = operations / 1e9;
     let dtype = if train.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     let shape = args.run.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let json = json!({
         "program": format!("ssl {}", env!("CARGO_PKG_VERSION")), "shape": shape, "dtype": dtype, "tokens_per_second": speed,
         "ms_per_step": best * 1e3, "gflop_per_second": rate, "peak_rss_mib": peak, "peak_device_mib": peak_device,
-        "params": state.params.count(), "vocab": vocab, "loss": loss,
+        "params": state.params.count(), "vocab": vocab, "loss": loss, "mfu": operations / matrix, "peak_flops": matrix,
+        "base_rss_mib": base, "first_step_seconds": first_step, "costs": budget.json(config),
     });
     let memory = peak.map_or_else(String::new, |mib| format!(", peak {mib:.0} MiB"));
     let human = format!("{shape} {dtype}: {speed:.0} tokens/s, {:.2} ms/step, {rate:.0} GFLOP/s{memory}", best * 1e3);
     Ok(Outcome { json, human, code: 0 })
-}
-
-/// A vocabulary of so many ids, one a letter.
-fn letters(vocab: u32, objective: &ObjectiveConfig) -> Result<Vocab> {
-    let specials = objective.special_tokens();
-    // The separator and the unknown have ids of their own.
-    let letters = ('\u{4e00}'..).take((vocab as usize).saturating_sub(specials.len() + 2)).collect();
-    Ok(Vocab::train(std::iter::once(letters), &TokenizerConfig::Char {}, &specials)?)
-}
-
-/// A window of chance, with what stands between two sides in its middle.
-fn made_up(row: u64, length: usize, vocab: u32, middle: Option<u32>) -> Window {
-    let mut rng = Rng::at(0, 0, row);
-    let mut tokens: Vec<u32> = (0..=length).map(|_| rng.below(u64::from(vocab)) as u32).collect();
-    if let Some(middle) = middle {
-        tokens[length / 2] = middle;
-    }
-    Window { tokens, document: vec![0; length + 1], fresh: 0, continues: false }
 }

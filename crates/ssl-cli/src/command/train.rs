@@ -29,6 +29,7 @@ use self::listener::Listener;
 use self::start::Start;
 use crate::args::TrainArgs;
 use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, precision, predicts_tokens, resolve, windows};
+use crate::budget::Budget;
 use crate::command::prepare::run_dir;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
@@ -57,6 +58,11 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let length = config.model.context_tokens() as usize;
     let device = home(&config.model, &runtime);
     let precision = precision(session, device, config.train.precision);
+    let budget = Budget::of(config, corpus.vocab_size(), precision, device)?;
+    session.progress.say(&budget.line());
+    if let Some(warning) = budget.weigh(config.objective.form())? {
+        session.progress.say(&warning);
+    }
     let mut params = ssl_model::params::Params::new(device, precision, Some(config.train.seed));
     let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
     let mut state = TrainState::new(params, &config.optim);
@@ -80,8 +86,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let rows = u64::from(config.train.batch_rows);
     let epoch = sampler.epoch_len();
     let feed = Feed::start(sampler, make()?, rows, state.progress.sample)?;
-    let mut listener =
-        Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
+    let mut listener = Listener::new(session, config, &dir, &budget, measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
     let mut trainer = Trainer {
         model: model.as_ref(),
         feed,
@@ -117,14 +122,16 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         };
     }
     let why = describe(stopped);
-    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, epoch, listener.peak_flops())?;
-    let speed = listener.tokens_per_second();
+    let beside = listener.measured();
+    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, epoch, &budget, beside)?;
     let json = json!({
         "run_dir": dir, "checkpoint": checkpoint, "params": state.params.count(),
         "steps": state.progress.step, "tokens": state.progress.tokens, "train_loss": state.progress.last_loss,
         "val_loss": score.loss, "val_bpb": score.bits_per_byte, "val_bpb_stderr": score.stderr, "val_step": step,
         "unigram_loss": score.unigram, "gzip_bpb": score.gzip, "xz_bpb": score.xz,
-        "tokens_per_second": speed, "mfu": listener.mfu(speed),
+        "tokens_per_second": listener.tokens_per_second(), "mfu": listener.mfu(), "peak_flops": beside.peak_flops,
+        "costs": budget.json(config), "first_step_seconds": beside.first_step,
+        "energy_joules": beside.joules, "energy_wh": beside.joules.map(|joules| joules / 3600.0),
         "peak_rss_mib": ssl_torch::memory::peak_mib(), "wall_seconds": wall.elapsed().as_secs_f64(),
         "resumed_from": resumed_from, "stopped_because": why,
     });

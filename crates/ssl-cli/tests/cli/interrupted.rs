@@ -9,18 +9,6 @@ use serde_json::Value;
 
 use crate::support::{Place, RUN, listing};
 
-/// The lines of `metrics.jsonl` without what belongs to the clock and the machine.
-fn timeless(place: &Place, run: &str) -> Vec<Value> {
-    let line = |line: &str| {
-        let mut record: Value = serde_json::from_str(line).expect("an object");
-        for key in ["seconds", "tokens_per_second", "mfu", "rss_mib"] {
-            record.as_object_mut().expect("an object").remove(key);
-        }
-        record
-    };
-    place.read(&format!("{run}/metrics.jsonl")).lines().map(line).collect()
-}
-
 /// Waits until a run has logged `step`.
 fn wait_for(place: &Place, run: &str, step: u64, child: &mut Child) {
     let metrics = place.path(run).join("metrics.jsonl");
@@ -57,7 +45,7 @@ fn killed_and_resumed(precision: &str) {
         let bytes = |run: &str| fs::read(place.path(run).join("checkpoints/00000040").join(file)).expect("a file");
         assert!(bytes("broken") == bytes("whole"), "{file} differs");
     }
-    assert_eq!(timeless(&place, "broken"), timeless(&place, "whole"));
+    assert_eq!(place.timeless("broken"), place.timeless("whole"));
 }
 
 #[test]
@@ -94,7 +82,7 @@ fn a_signal_saves_and_the_same_command_goes_on_to_the_same_end() {
     for key in ["train_loss", "val_loss", "val_bpb", "val_step"] {
         assert_eq!(resumed[key], whole[key], "{key}");
     }
-    assert_eq!(timeless(&place, "out"), timeless(&place, "whole"));
+    assert_eq!(place.timeless("out"), place.timeless("whole"));
     let weights = |run: &str| fs::read(place.path(run).join("checkpoints/00000040/model.safetensors")).expect("weights");
     assert!(weights("out") == weights("whole"), "weights differ");
 }

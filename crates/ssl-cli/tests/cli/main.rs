@@ -1,9 +1,11 @@
 //! The program as its users meet it: exit codes, documents on stdout, words on stderr, files that stay whole.
 
+mod accounting;
 mod bad_input;
 mod checkpoints;
 mod config;
 mod interrupted;
+mod killed;
 mod paradigms;
 mod road;
 mod support;

@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::Place;
 
 /// A name, and the sections of a run that make the paradigm.
-const PARADIGMS: [(&str, &str); 17] = [
+pub(crate) const PARADIGMS: [(&str, &str); 17] = [
     (
         "bert",
         "[objective.masked]\nunit = \"word\"\nnext-sentence = true\n[model.bert]\nnext-sentence = true\nSTACK\ndropout = 0.1",
@@ -48,7 +48,7 @@ const SHORT: &str = "layers = 2\nheads = 2\nwidth = 16\ncontext-tokens = 32";
 const WORDS: &str = "[data.tokenizer.word]\nlowercase = true\nsplit = \"words\"\nmin-count = 1\n";
 
 /// The run file of a paradigm: 8 steps, saved at 4.
-fn run(name: &str, sections: &str) -> String {
+pub(crate) fn run(name: &str, sections: &str) -> String {
     let sections = sections.replace("STACK", STACK).replace("SHORT", SHORT);
     let own = sections.contains("WORDS");
     let sections = sections.replace("WORDS", WORDS);

@@ -145,6 +145,18 @@ impl Place {
         fs::write(path, bytes).expect("room");
     }
 
+    /// The records of `metrics.jsonl` without what belongs to the clock and the machine.
+    pub(crate) fn timeless(&self, run: &str) -> Vec<Value> {
+        let line = |line: &str| {
+            let mut record: Value = serde_json::from_str(line).expect("an object");
+            for key in ["seconds", "tokens_per_second", "mfu", "rss_mib"] {
+                record.as_object_mut().expect("an object").remove(key);
+            }
+            record
+        };
+        self.read(&format!("{run}/metrics.jsonl")).lines().map(line).collect()
+    }
+
     /// Every file below a folder, with what is in it.
     pub(crate) fn content(&self, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();

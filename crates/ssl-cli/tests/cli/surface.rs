@@ -9,7 +9,10 @@ use crate::support::Place;
 /// Every verb with arguments that do its work on a trained run, and the fields of its document.
 const WORK: [(&[&str], &[&str]); 10] = [
     (&["prepare", "run.toml", "--out", "out"], &["corpus", "manifest"]),
-    (&["train", "run.toml", "--out", "out"], &["run_dir", "checkpoint", "params", "steps", "stopped_because"]),
+    (
+        &["train", "run.toml", "--out", "out"],
+        &["run_dir", "checkpoint", "params", "steps", "stopped_because", "costs", "first_step_seconds", "energy_joules"],
+    ),
     (&["eval", "out", "perplexity", "bits-per-byte"], &["model", "results", "wall_seconds"]),
     (&["generate", "out", "--max-tokens", "4"], &["text", "tokens", "stopped_because"]),
     (&["forward", "out", "--ids", "1,2,3", "--out", "x.safetensors"], &["out", "tokens", "vocab", "loss"]),
@@ -18,9 +21,21 @@ const WORK: [(&[&str], &[&str]); 10] = [
     (&["inspect", "out"], &["kind", "checkpoint", "progress", "records", "damaged"]),
     (
         &["bench", "run.toml", "--steps", "1"],
-        &["program", "shape", "dtype", "tokens_per_second", "ms_per_step", "gflop_per_second", "peak_rss_mib", "peak_device_mib"],
+        &[
+            "program",
+            "shape",
+            "dtype",
+            "tokens_per_second",
+            "ms_per_step",
+            "gflop_per_second",
+            "peak_rss_mib",
+            "peak_device_mib",
+            "first_step_seconds",
+            "mfu",
+            "costs",
+        ],
     ),
-    (&["check", "run.toml"], &["run"]),
+    (&["check", "run.toml"], &["run", "costs"]),
 ];
 
 #[test]

@@ -63,12 +63,6 @@ impl MaskedHead {
         self.norm.forward(&self.dense.forward(hidden).gelu(self.activation.approximate()))
     }
 
-    /// How many of its weights act on one token, when so many per cent of all tokens are masked.
-    #[must_use]
-    pub fn often(weights: u64, percent: u64) -> u64 {
-        weights * percent / 100
-    }
-
     /// The loss of rows; the head reads only the positions that count.
     #[must_use]
     pub fn loss(&self, hidden_btd: &Tensor, table_ve: &Tensor, rows: &Rows<Tensor>) -> Loss {

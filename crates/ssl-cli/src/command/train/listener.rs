@@ -14,9 +14,14 @@ use ssl_train::checkpoint::Checkpoint;
 use ssl_train::report::{Metrics, Record, TensorBoard};
 use ssl_train::state::TrainState;
 use ssl_train::trainer::{Flow, Hook, HookError, StepReport};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
+use super::report::Measured;
+use crate::age;
 use crate::assemble::{CORPUS, Session};
+use crate::budget::Budget;
+use crate::energy::{Energy, POWERCAP};
+use crate::matrix::matrix_rate;
 use crate::progress::StepLine;
 use crate::run::RunConfig;
 use crate::signal;
@@ -36,8 +41,14 @@ pub(super) struct Listener<'a> {
     pending: Option<Record>,
     /// The last validation's bits per byte, shown until the next.
     bits: Option<f64>,
-    flops_per_token: f64,
-    peak_flops: f64,
+    flops_per_step: f64,
+    kind: Kind,
+    /// The matrix rate of the machine, measured once the first step is done, so that nothing waits for it.
+    peak_flops: Option<f64>,
+    /// Seconds from the process's start to the end of its first step.
+    first_step: Option<f64>,
+    energy: Energy,
+    joules: Option<f64>,
     clock: Clock,
 }
 
@@ -45,8 +56,12 @@ pub(super) struct Listener<'a> {
 struct Clock {
     since: Instant,
     tokens: u64,
+    /// The step of the last record, and the one that this part of the run began after.
+    step: u64,
+    first: u64,
     begin: (f64, u64),
     now: (f64, u64),
+    steps: u64,
     /// Seconds of validation, which is not training.
     paused: f64,
 }
@@ -58,7 +73,7 @@ impl<'a> Listener<'a> {
         session: &'a Session,
         config: &'a RunConfig,
         dir: &Path,
-        model: &dyn Model,
+        budget: &Budget,
         measured: Option<&'a Sampler>,
         judge: &'a dyn Objective,
         state: &TrainState,
@@ -80,11 +95,18 @@ impl<'a> Listener<'a> {
             board: TensorBoard::open(dir, kept)?,
             pending,
             bits: None,
-            flops_per_token: model.flops(u64::from(config.model.context_tokens())) as f64,
-            peak_flops: ssl_torch::guard(|| matrix_rate(device, state.params.precision().kind()))?,
+            flops_per_step: budget.flops.usual() as f64,
+            kind: state.params.precision().kind(),
+            peak_flops: None,
+            first_step: None,
+            energy: Energy::open(Path::new(POWERCAP)),
+            joules: None,
             clock: Clock {
                 since: Instant::now(),
                 tokens: state.progress.tokens,
+                step: state.progress.step,
+                first: state.progress.step,
+                steps: 0,
                 begin: (state.progress.seconds, state.progress.tokens),
                 now: (state.progress.seconds, state.progress.tokens),
                 paused: 0.0,
@@ -98,14 +120,32 @@ impl<'a> Listener<'a> {
         (now.1 - begin.1) as f64 / (now.0 - begin.0 - paused).max(1e-9)
     }
 
-    /// The share of the machine's matrix rate that a speed amounts to.
-    pub(super) fn mfu(&self, tokens_per_second: f64) -> f64 {
-        tokens_per_second * self.flops_per_token / self.peak_flops
+    /// The share of the machine's matrix rate that this part of the run came to, validation aside.
+    pub(super) fn mfu(&self) -> Option<f64> {
+        let Clock { begin, now, paused, steps, .. } = &self.clock;
+        Some(self.share(*steps, (now.0 - begin.0 - paused).max(1e-9))?).filter(|_| *steps > 0)
     }
 
-    /// The matrix rate measured at the start, in operations a second.
-    pub(super) fn peak_flops(&self) -> f64 {
-        self.peak_flops
+    /// The share of the machine's matrix rate that so many steps in so many seconds amount to.
+    fn share(&self, steps: u64, seconds: f64) -> Option<f64> {
+        Some(steps as f64 * self.flops_per_step / seconds / self.peak_flops?)
+    }
+
+    /// What was measured beside the training itself.
+    pub(super) fn measured(&mut self) -> Measured {
+        self.joules = self.energy.joules();
+        Measured { peak_flops: self.peak_flops, first_step: self.first_step, joules: self.joules }
+    }
+
+    /// After the first step: how long it took to come there, and what the machine could do.
+    fn begin(&mut self) -> Result<(), HookError> {
+        let start = Instant::now();
+        self.first_step = age::seconds();
+        self.peak_flops = Some(ssl_torch::guard(|| matrix_rate(self.device, self.kind))?);
+        let took = start.elapsed();
+        self.clock.paused += took.as_secs_f64();
+        self.clock.since += took;
+        Ok(())
     }
 
     fn log(&mut self, record: &Record) {
@@ -141,11 +181,18 @@ impl Hook for Listener<'_> {
     fn step(&mut self, report: &StepReport, logged: bool) -> Result<Flow, HookError> {
         let flow = if signal::requested() { Flow::Stop } else { Flow::Continue };
         self.clock.now = (report.seconds, report.tokens);
+        self.clock.steps = report.step - self.clock.first;
+        if self.first_step.is_none() && self.peak_flops.is_none() {
+            self.begin()?;
+        }
         let last = report.planned_steps == Some(report.step);
         let due = self.eval_every().is_some_and(|every| last || report.step.is_multiple_of(every));
         if logged || due {
-            let speed = (report.tokens - self.clock.tokens) as f64 / self.clock.since.elapsed().as_secs_f64().max(1e-9);
-            (self.clock.since, self.clock.tokens) = (Instant::now(), report.tokens);
+            let elapsed = self.clock.since.elapsed().as_secs_f64().max(1e-9);
+            let speed = (report.tokens - self.clock.tokens) as f64 / elapsed;
+            let mfu = self.share(report.step - self.clock.step, elapsed);
+            (self.clock.since, self.clock.tokens, self.clock.step) = (Instant::now(), report.tokens, report.step);
+            self.joules = self.energy.joules();
             let record = Record {
                 step: report.step,
                 tokens: report.tokens,
@@ -153,7 +200,7 @@ impl Hook for Listener<'_> {
                 lr: report.lr,
                 grad_norm: report.grad_norm,
                 tokens_per_second: speed,
-                mfu: Some(self.mfu(speed)),
+                mfu,
                 rss_mib: ssl_torch::memory::resident_mib().unwrap_or(f64::NAN),
                 seconds: report.seconds,
                 ..Record::default()
@@ -238,21 +285,4 @@ fn record_of(log: &Path, state: &TrainState) -> Record {
         seconds: progress.seconds,
         ..Record::default()
     })
-}
-
-/// The matrix rate of the machine in this type, operations a second: the best of a few products of 1024 by 1024.
-fn matrix_rate(device: Device, kind: Kind) -> f64 {
-    const N: i64 = 1024;
-    let a = Tensor::ones([N, N], (kind, device));
-    let mut best = f64::INFINITY;
-    tch::no_grad(|| {
-        for _ in 0..6 {
-            let start = Instant::now();
-            let c = a.mm(&a);
-            // Reading one number waits for a device to finish.
-            let _ = c.double_value(&[0, 0]);
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-    });
-    2.0 * (N as f64).powi(3) / best
 }

@@ -8,10 +8,22 @@ use ssl_torch::Runtime;
 use ssl_train::report::Metrics;
 use ssl_train::state::TrainState;
 
+use crate::budget::Budget;
 use crate::diagnose::Loaded;
 use crate::page::{Facts, Page, Score};
 use crate::progress::words;
 use crate::run::RunConfig;
+
+/// What was measured beside the training itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measured {
+    /// The matrix rate of the machine, operations a second.
+    pub(super) peak_flops: Option<f64>,
+    /// Seconds from the process's start to the end of its first step.
+    pub(super) first_step: Option<f64>,
+    /// The energy that the machine's processors drew meanwhile.
+    pub(super) joules: Option<f64>,
+}
 
 /// Writes `report.html` into the run folder.
 #[expect(clippy::too_many_arguments, reason = "the page shows all of it")]
@@ -24,7 +36,8 @@ pub(super) fn write(
     score: Score,
     why: &str,
     epoch: u64,
-    peak_flops: f64,
+    budget: &Budget,
+    measured: Measured,
 ) -> Result<()> {
     let config = &loaded.value;
     let records = Metrics::read(&dir.join("metrics.jsonl"))?;
@@ -35,17 +48,28 @@ pub(super) fn write(
     };
     let model = format!("{}, {} objective", config.model.describe(), config.objective.name());
     let rows = u64::from(config.train.batch_rows) * u64::from(config.train.accumulate);
+    let joules = |joules: f64| {
+        format!("{} J ({} Wh), all that the processors drew", words::scaled(joules), words::significant(joules / 3600.0))
+    };
     let more = [
+        ("Operations", budget.operations(config)),
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
         ("Precision", format!("{:?}", state.params.precision()).to_lowercase()),
         ("Best validation at step", state.progress.best.at.map_or_else(|| "-".into(), |(step, _)| words::count(step))),
         ("Peak memory", ssl_torch::memory::peak_mib().map_or_else(|| "-".into(), |mib| words::bytes(mib * 1024.0 * 1024.0))),
+        ("Memory foretold", words::bytes(budget.needs() as f64) + " beside the program itself"),
+        (
+            "First step",
+            measured.first_step.map_or_else(|| "-".into(), |seconds| format!("{} after the start", words::duration(seconds))),
+        ),
+        ("Energy", measured.joules.map_or_else(|| "not told by this machine".into(), joules)),
     ];
+    let rate = |flops: f64| format!("{} FLOP/s in this precision, measured at the start", words::scaled(flops));
     let environment = [
         ("ssl", env!("CARGO_PKG_VERSION").to_owned()),
         ("libtorch", "2.11".to_owned()),
         ("Processor", processor()),
-        ("Matrix rate", format!("{} FLOP/s in this precision, measured at the start", words::scaled(peak_flops))),
+        ("Matrix rate", measured.peak_flops.map_or_else(|| "-".into(), rate)),
         ("Corpus fingerprint", manifest.fingerprint.clone()),
     ];
     let title = dir
