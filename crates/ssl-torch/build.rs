@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 5] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp"];
+const SOURCES: [&str; 6] = ["error.cpp", "runtime.cpp", "optimizer.cpp", "cross_entropy.cpp", "word2vec.cpp", "group.cpp"];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");
@@ -22,6 +22,8 @@ fn main() -> io::Result<()> {
         .pic(true)
         .warnings(false)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .define("USE_C10D_GLOO", None)
+        .include("cpp/gloo_stub")
         .flag("-fno-math-errno")
         .flag("-fno-trapping-math")
         .flag(format!("-isystem{}", include.display()))

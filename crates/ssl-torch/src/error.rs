@@ -1,5 +1,7 @@
 //! Faults of libtorch, as values.
 
+use crate::group::{GroupFault, Seat};
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -29,6 +31,14 @@ pub enum Error {
         device: String,
         /// Why not.
         reason: String,
+    },
+    /// The processes of a run cannot go on together.
+    #[error("{seat}: {fault}")]
+    Group {
+        /// Who found it.
+        seat: Seat,
+        /// What it found.
+        fault: GroupFault,
     },
 }
 

@@ -14,6 +14,7 @@
 
 pub mod error;
 mod ffi;
+pub mod group;
 mod guard;
 pub mod kernels;
 pub mod memory;
