@@ -5,6 +5,7 @@ mod assemble;
 mod command;
 mod compress;
 mod diagnose;
+mod launch;
 mod outcome;
 mod overrides;
 mod page;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 use ssl_model::params::Precision;
 
+pub use crate::parallel::{ParallelConfig, Shard};
 pub use crate::schedule::ScheduleConfig;
 
 /// How the run goes.
@@ -42,6 +43,9 @@ pub struct TrainConfig {
     pub keep_checkpoints: u32,
     /// Validations without a better loss after which the run ends; absent never ends early.
     pub patience_evals: Option<u32>,
+    /// How ranks work together, where the run is launched as several.
+    #[serde(default)]
+    pub parallel: ParallelConfig,
 }
 
 const fn one() -> u32 {
@@ -167,6 +171,7 @@ impl TrainConfig {
             "0 ends before the first validation".into(),
             "leave it out for no early stop",
         );
+        faults.extend(self.parallel.validate());
         faults
     }
 }

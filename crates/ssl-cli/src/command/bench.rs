@@ -68,6 +68,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         peak_lr: config.optim.lr(),
         schedule: &config.schedule,
         saving: None,
+        ranks: None,
     };
     for _ in 0..WARM_UP {
         trainer.step()?;

@@ -4,6 +4,7 @@ mod bad_input;
 mod checkpoints;
 mod config;
 mod interrupted;
+mod parallel;
 mod paradigms;
 mod road;
 mod support;
