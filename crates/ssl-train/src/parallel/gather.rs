@@ -1,5 +1,8 @@
 //! From the parts that ranks hold to the one state that a checkpoint stores, and back.
 
+use std::collections::HashMap;
+
+use ssl_model::params::Params;
 use ssl_torch::group::{Group, Seat};
 use tch::{Device, Kind, Tensor};
 
@@ -13,7 +16,7 @@ impl Ranks {
     pub(crate) fn memory(&self, state: &TrainState) -> Result<Option<Vec<(String, Tensor)>>> {
         let mut moments = state.optimizer.state(&state.params);
         if self.shard != Shard::None {
-            moments = collect(&self.group, moments)?;
+            moments = in_order(collect(&self.group, moments)?, &state.params);
         }
         for (i, own) in state.carry.iter().enumerate() {
             moments.push((carry(i), self.all_rows(own)?));
@@ -37,6 +40,16 @@ impl Ranks {
         let parts: Vec<Tensor> = all.chunk(world, 0).iter().map(|part| part.view(own.size().as_slice())).collect();
         Ok(Tensor::cat(&parts, 1))
     }
+}
+
+/// As a single process lists them: `kind/weight` by kind and weight, and then what is of no weight.
+fn in_order(mut all: Vec<(String, Tensor)>, params: &Params) -> Vec<(String, Tensor)> {
+    let places: HashMap<&str, usize> = params.list().iter().enumerate().map(|(at, param)| (param.name.as_str(), at)).collect();
+    all.sort_by_cached_key(|(name, _)| match name.split_once('/') {
+        Some((kind, weight)) => (false, kind.to_owned(), places.get(weight).copied()),
+        None => (true, name.clone(), None),
+    });
+    all
 }
 
 /// Names and shapes of what a rank sends.
