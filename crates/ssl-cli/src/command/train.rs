@@ -22,12 +22,12 @@ use ssl_eval::unigram::unigram;
 use ssl_model::Model;
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, WEIGHTS};
+use ssl_torch::group::Seat;
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::feed::Feed;
 use ssl_train::optim;
-use ssl_train::state::TrainState;
-use ssl_torch::group::Seat;
 use ssl_train::parallel::Ranks;
+use ssl_train::state::TrainState;
 use ssl_train::trainer::{Hook, Stopped, Trainer};
 
 use self::follower::Follower;
@@ -116,9 +116,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
     let epoch = sampler.epoch_len();
     let seat = ranks.as_ref().map_or(ALONE, Ranks::seat);
     let feed = Feed::part(sampler, make()?, rows, state.progress.sample, seat)?;
-    let listen = || {
-        Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from)
-    };
+    let listen = || Listener::new(session, config, &dir, model.as_ref(), measured.as_ref(), judge.as_ref(), &state, resumed_from);
     let mut listener = manifest.is_some().then(listen).transpose()?;
     let mut follower = Follower { config, measured: measured.as_ref(), judge: judge.as_ref(), device };
     let hook: &mut dyn Hook = match &mut listener {

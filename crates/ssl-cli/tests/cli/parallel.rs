@@ -20,7 +20,9 @@ use crate::support::{Place, RUN, Ran, listing};
 fn plain() -> String {
     // A bias of keys moves no logit, so that its gradient is rounding alone, which Adam would blow up to steps of full length;
     // and so it does with the rounding of any gradient, by as much as the learning rate allows.
-    RUN.replace("dropout = 0.1", "dropout = 0.0\nbias = false").replace("steps = 40", "steps = 20").replace("lr = 1e-2", "lr = 1e-3")
+    RUN.replace("dropout = 0.1", "dropout = 0.0\nbias = false")
+        .replace("steps = 40", "steps = 20")
+        .replace("lr = 1e-2", "lr = 1e-3")
 }
 
 /// A port that nobody has.

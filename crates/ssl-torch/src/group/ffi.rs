@@ -10,13 +10,7 @@ unsafe extern "C" {
     pub(super) fn ssl_store_within(store: *mut c_void, prefix: *const c_char, out: *mut *mut c_void) -> c_int;
     pub(super) fn ssl_store_set(store: *mut c_void, key: *const c_char, value: *const c_char) -> c_int;
     pub(super) fn ssl_store_has(store: *mut c_void, key: *const c_char, has: *mut c_int) -> c_int;
-    pub(super) fn ssl_store_get(
-        store: *mut c_void,
-        key: *const c_char,
-        value: *mut u8,
-        room: i64,
-        length: *mut i64,
-    ) -> c_int;
+    pub(super) fn ssl_store_get(store: *mut c_void, key: *const c_char, value: *mut u8, room: i64, length: *mut i64) -> c_int;
     pub(super) fn ssl_store_free(store: *mut c_void);
     pub(super) fn ssl_group_gloo(
         store: *mut c_void,

@@ -48,7 +48,12 @@ impl ParallelConfig {
         };
         let seconds = self.timeout_seconds;
         check((1..=86_400).contains(&seconds), "timeout-seconds", format!("{seconds} seconds"), "give 1 to 86400; 600 is usual");
-        check((1..=1024).contains(&self.bucket_mib), "bucket-mib", format!("{} MiB", self.bucket_mib), "give 1 to 1024; 25 is usual");
+        check(
+            (1..=1024).contains(&self.bucket_mib),
+            "bucket-mib",
+            format!("{} MiB", self.bucket_mib),
+            "give 1 to 1024; 25 is usual",
+        );
         faults
     }
 }
