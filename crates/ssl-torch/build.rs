@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "error.cpp",
     "runtime.cpp",
     "optimizer.cpp",
@@ -15,6 +15,7 @@ const SOURCES: [&str; 11] = [
     "generator.cpp",
     "memory.cpp",
     "profile.cpp",
+    "group.cpp",
 ];
 
 fn main() -> io::Result<()> {
@@ -34,6 +35,8 @@ fn main() -> io::Result<()> {
         .pic(true)
         .warnings(false)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .define("USE_C10D_GLOO", None)
+        .include("cpp/gloo_stub")
         .flag("-fno-math-errno")
         .flag("-fno-trapping-math")
         // Without it `at::parallel_for`, which is a template in libtorch's headers, quietly runs on one thread.

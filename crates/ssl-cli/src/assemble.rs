@@ -52,6 +52,11 @@ impl Session {
         Self { progress: Arc::new(Progress::new(style)), device: common.device, threads: common.threads.map(usize::from) }
     }
 
+    /// The same without a voice, for ranks that leave the talking to rank 0.
+    pub(crate) fn silent(&self) -> Self {
+        Self { progress: Arc::new(Progress::new(Style::Quiet)), device: self.device, threads: self.threads }
+    }
+
     /// Starts libtorch; before anything else that touches it.
     pub(crate) fn runtime(&self) -> Result<Runtime> {
         let choice = match self.device {

@@ -8,6 +8,7 @@ mod command;
 mod compress;
 mod diagnose;
 mod energy;
+mod launch;
 mod made_up;
 mod matrix;
 mod outcome;

@@ -15,7 +15,7 @@ pub(crate) const REQUEUE: u8 = 75;
 /// What a verb came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The document that `--json` prints.
+    /// The document that `--json` prints; null where another process prints it.
     pub(crate) json: Value,
     /// What a person reads on stdout; empty where it was written already.
     pub(crate) human: String,
@@ -49,7 +49,8 @@ impl Refusal {
 
 /// Prints an outcome.
 pub(crate) fn tell(outcome: &Outcome, as_json: bool) -> ExitCode {
-    let text = if as_json { outcome.json.to_string() } else { outcome.human.clone() };
+    let document = if outcome.json.is_null() { String::new() } else { outcome.json.to_string() };
+    let text = if as_json { document } else { outcome.human.clone() };
     if !text.is_empty() {
         // A closed pipe is the reader's choice.
         let _ = writeln!(io::stdout(), "{}", text.trim_end());
@@ -172,6 +173,7 @@ fn tensor(fault: &ssl_torch::Error) -> (u8, Option<String>) {
         ssl_torch::Error::Device { .. } => (4, Some("give --device cpu, or see whether the driver sees the device".into())),
         ssl_torch::Error::Trace { .. } => (4, Some("name a file in a folder that can be written".into())),
         ssl_torch::Error::Operation { .. } => (1, None),
+        ssl_torch::Error::Group { fault, .. } => (4, Some(fault.hint().into())),
     }
 }
 
@@ -186,7 +188,7 @@ fn training(fault: &ssl_train::Error) -> (u8, Option<String>) {
             (3, fault.hint().or_else(|| Some(hint.into())))
         }
         Error::NoCheckpoint { .. } => (3, fault.hint()),
-        Error::NoGradient { .. } | Error::Hook { .. } => (1, fault.hint()),
+        Error::NoGradient { .. } | Error::Hook { .. } | Error::Ranks { .. } => (1, fault.hint()),
         Error::Data(fault) => data(fault),
         Error::Model(fault) => model(fault),
         Error::Step { source, .. } | Error::Tensor(source) => {

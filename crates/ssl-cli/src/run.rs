@@ -49,6 +49,20 @@ impl RunConfig {
         diagnose::load(path, overrides, faults)
     }
 
+    /// The same for a run that is launched as `world` ranks.
+    ///
+    /// # Errors
+    /// Every fault at once, with its place.
+    pub(crate) fn load_for(path: &Path, overrides: &[String], world: u32) -> Result<Loaded<Self>, Diagnosis> {
+        diagnose::load(path, overrides, |run: &Self| {
+            let mut faults = run.validate();
+            if world > 1 {
+                run.check_ranks(world, &mut faults);
+            }
+            faults
+        })
+    }
+
     /// The `[data]` section with the special tokens that the objective needs.
     pub(crate) fn data(&self) -> DataConfig {
         let mut data = self.data.clone();
@@ -196,6 +210,24 @@ impl RunConfig {
         if !texts && pooling == Pooling::ClsMlp {
             let message = format!("the {} objective does not train the layer of cls-mlp", self.objective.name());
             faults.push(Fault::new(&path, message, "leave contrastive.pooling out until the contrastive run"));
+        }
+    }
+
+    /// Ranks share the rows of a batch, and gradients.
+    fn check_ranks(&self, world: u32, faults: &mut Vec<Fault>) {
+        let rows = self.train.batch_rows;
+        if rows % world != 0 {
+            let hint = format!("give {}, or start another number of ranks", rows.next_multiple_of(world));
+            faults.push(Fault::new("train.batch-rows", format!("{rows} rows cannot be divided among {world} ranks"), hint));
+        }
+        if self.objective == (ObjectiveConfig::Contrastive {}) {
+            let message = "each text is told from all others of its batch, which no rank has";
+            faults.push(Fault::new("objective.contrastive", message, "train it in one process"));
+        }
+        if self.model.is_self_taught() {
+            let message = "the model moves its own weights, and leaves no gradients that ranks could add up";
+            let path = format!("model.{}", self.model.name());
+            faults.push(Fault::new(&path, message, "train it in one process, with as many --threads as there are cores"));
         }
     }
 

@@ -97,7 +97,8 @@ pub trait Model: Send {
         None
     }
 
-    /// The state carried from batch to batch of training: tensors that a resumed run must have again.
+    /// The state carried from batch to batch of training: tensors that a resumed run must have again, `[layers, b, ...]`
+    /// each, row r of which belongs to row r of the batch.
     fn carried(&self) -> Vec<Tensor> {
         Vec::new()
     }

@@ -109,6 +109,19 @@ impl Params {
         &self.list
     }
 
+    /// The weights that `wanted` says, one answer a weight: the same tensors, in the same order.
+    #[must_use]
+    pub fn pick(&self, wanted: &[bool]) -> Self {
+        let same = |param: &Param| Param {
+            name: param.name.clone(),
+            master: param.master.shallow_clone(),
+            leaf: param.leaf.shallow_clone(),
+            maps: param.maps,
+        };
+        let list = self.list.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(param, _)| same(param)).collect();
+        Self { list, ..*self }
+    }
+
     /// Where they live.
     #[must_use]
     pub fn device(&self) -> Device {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::group::{GroupFault, Seat};
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -39,6 +41,14 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         reason: String,
+    },
+    /// The processes of a run cannot go on together.
+    #[error("{seat}: {fault}")]
+    Group {
+        /// Who found it.
+        seat: Seat,
+        /// What it found.
+        fault: GroupFault,
     },
 }
 

@@ -18,6 +18,7 @@ pub mod error;
 mod ffi;
 pub mod free;
 pub mod generator;
+pub mod group;
 mod guard;
 pub mod hook;
 pub mod kernels;

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ssl_model::weights;
+use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::state::{Progress, TrainState};
+use crate::state::{Progress, TrainState, carry};
 
 const STATE: &str = "state.json";
 const OPTIM: &str = "optim.safetensors";
@@ -55,6 +56,17 @@ impl Checkpoint {
     /// # Errors
     /// When the disk refuses; what was there before stays.
     pub fn save(root: &Path, state: &TrainState, config_hash: &str, companions: &[Companion]) -> Result<Self> {
+        Self::write(root, state, &state.memory(), config_hash, companions)
+    }
+
+    /// The same with the state's memory at hand: that of all ranks, where several train.
+    pub(crate) fn write(
+        root: &Path,
+        state: &TrainState,
+        memory: &[(String, Tensor)],
+        config_hash: &str,
+        companions: &[Companion],
+    ) -> Result<Self> {
         let step = state.progress.step;
         let dir = root.join(format!("{step:08}"));
         let partial = root.join(format!(".{step:08}.tmp"));
@@ -63,9 +75,7 @@ impl Checkpoint {
             clear(&partial)?;
             fs::create_dir(&partial).map_err(|source| io_error("create", &partial, source))?;
             weights::save(&partial.join(weights::WEIGHTS), &state.params, &[])?;
-            let mut moments = state.optimizer.state(&state.params);
-            moments.extend(state.carry.iter().enumerate().map(|(i, carried)| (carry(i), carried.shallow_clone())));
-            weights::write(&partial.join(OPTIM), &moments)?;
+            weights::write(&partial.join(OPTIM), memory)?;
             let stored = Stored { version: VERSION, progress: state.progress, config_hash: config_hash.into() };
             let json = serde_json::to_vec_pretty(&stored).map_err(|fault| bad(&dir, fault.to_string()))?;
             write(&partial.join(STATE), &json)?;
@@ -168,11 +178,6 @@ impl Checkpoint {
         state.progress = self.progress()?;
         Ok(())
     }
-}
-
-/// The name of a carried tensor.
-fn carry(i: usize) -> String {
-    format!("carry.{i}")
 }
 
 /// Removes all but the newest `keep` checkpoints and the one of step `best`; never the newest.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use ssl_data::config::Fault;
 use ssl_model::params::Precision;
 
+pub use crate::parallel::{ParallelConfig, Shard};
 pub use crate::schedule::ScheduleConfig;
 
 /// How the run goes.
@@ -46,6 +47,9 @@ pub struct TrainConfig {
     pub keep_checkpoints: u32,
     /// Validations without a better loss after which the run ends; absent never ends early.
     pub patience_evals: Option<u32>,
+    /// How ranks work together, where the run is launched as several.
+    #[serde(default)]
+    pub parallel: ParallelConfig,
 }
 
 const fn one() -> u32 {
@@ -207,6 +211,7 @@ impl TrainConfig {
             "0 ends before the first validation".into(),
             "leave it out for no early stop",
         );
+        faults.extend(self.parallel.validate());
         faults
     }
 }
@@ -227,7 +232,7 @@ impl OptimConfig {
     pub fn moments(&self) -> u64 {
         match self {
             Self::Sgd(_) => 1,
-            Self::Adam(_) | Self::Adamw(_) => 2,
+            Self::Adam(_) | Self::Adamw(_) | Self::Muon(_) => 2,
         }
     }
 

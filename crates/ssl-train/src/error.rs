@@ -23,6 +23,8 @@ pub enum Error {
     NoGradient { name: String },
     #[error("validation failed at step {step}: {source}")]
     Hook { step: u64, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the ranks disagree: {reason}")]
+    Ranks { reason: String },
     #[error(transparent)]
     Data(#[from] ssl_data::Error),
     #[error(transparent)]
@@ -49,6 +51,9 @@ impl Error {
             Self::Step { source: ssl_torch::Error::OutOfMemory { .. }, .. } => {
                 "lower train.batch-rows and raise train.accumulate by the same factor; the result stays the same"
             }
+            Self::Ranks { .. } => "start all ranks again, with the same program and the same run file",
+            Self::Step { source: ssl_torch::Error::Group { fault, .. }, .. }
+            | Self::Tensor(ssl_torch::Error::Group { fault, .. }) => fault.hint(),
             Self::Data(fault) => return fault.hint(),
             Self::Model(fault) => return fault.hint(),
             _ => return None,

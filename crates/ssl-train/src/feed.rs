@@ -6,6 +6,7 @@ use std::thread;
 use ssl_data::batch::{Batch, Grid};
 use ssl_data::objective::Objective;
 use ssl_data::sampler::Sampler;
+use ssl_torch::group::Seat;
 use tch::{Device, Tensor};
 
 use crate::error::Result;
@@ -33,9 +34,21 @@ impl Feed {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(sampler: Sampler, objective: Box<dyn Objective>, rows: u64, from: u64) -> Result<Self> {
-        let samples = rows * objective.windows_per_row() as u64;
+        Self::part(sampler, objective, rows, from, Seat { rank: 0, world: 1 })
+    }
+
+    /// The same, but of each batch of `rows` rows only the part of one rank, rank 0 the first rows.
+    ///
+    /// # Errors
+    /// When the rows cannot be divided, or the system gives no thread.
+    pub fn part(sampler: Sampler, objective: Box<dyn Objective>, rows: u64, from: u64, seat: Seat) -> Result<Self> {
+        if !rows.is_multiple_of(u64::from(seat.world)) {
+            return Err(crate::Error::Ranks { reason: format!("{rows} rows cannot be divided among {}", seat.world) });
+        }
+        let all = rows * objective.windows_per_row() as u64;
+        let samples = all / u64::from(seat.world);
         Self::spawn(move |sender| {
-            let mut first = from;
+            let mut first = from + u64::from(seat.rank) * samples;
             loop {
                 let windows = (first..first + samples).map(|sample| sampler.window(sample)).collect::<ssl_data::Result<Vec<_>>>();
                 let made = windows.map(|windows| {
@@ -47,7 +60,7 @@ impl Feed {
                 if sender.send(made).is_err() || failed {
                     return;
                 }
-                first += samples;
+                first += all;
             }
         })
     }

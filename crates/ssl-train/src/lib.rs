@@ -28,6 +28,7 @@
 //!     peak_lr: optim.lr(),
 //!     schedule: &ScheduleConfig::Constant { warmup_steps: 0 },
 //!     saving: None,
+//!     ranks: None,
 //! };
 //! let first = trainer.step()?.loss;
 //! for _ in 1..50 {
@@ -43,6 +44,7 @@ pub mod error;
 pub mod feed;
 pub mod memory;
 pub mod optim;
+pub mod parallel;
 pub mod report;
 pub mod schedule;
 pub mod state;

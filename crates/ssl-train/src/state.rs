@@ -49,6 +49,25 @@ impl TrainState {
     #[must_use]
     pub fn new(params: Params, optim: &OptimConfig) -> Self {
         let optimizer = optim::build(optim, &params);
+        Self::with(params, optimizer)
+    }
+
+    /// The same with an optimizer at rest, such as one of several ranks.
+    #[must_use]
+    pub fn with(params: Params, optimizer: Box<dyn Optimizer>) -> Self {
         Self { progress: Progress::default(), params, optimizer, carry: Vec::new() }
     }
+
+    /// The optimizer's state and what is carried, by name: all that must survive besides weights and counts.
+    #[must_use]
+    pub fn memory(&self) -> Vec<(String, Tensor)> {
+        let mut memory = self.optimizer.state(&self.params);
+        memory.extend(self.carry.iter().enumerate().map(|(i, carried)| (carry(i), carried.shallow_clone())));
+        memory
+    }
+}
+
+/// The name of a carried tensor.
+pub(crate) fn carry(i: usize) -> String {
+    format!("carry.{i}")
 }

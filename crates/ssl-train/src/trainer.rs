@@ -7,6 +7,7 @@ use ssl_data::batch::Batch;
 use ssl_data::rng;
 use ssl_model::params::Params;
 use ssl_model::{Model, Pass, SelfTaught};
+use ssl_torch::group::Seat;
 use ssl_torch::trace::range;
 use ssl_torch::{guard, optimizer};
 use tch::{Kind, Tensor};
@@ -15,11 +16,14 @@ use crate::checkpoint::{self, Checkpoint, Companion};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::feed::{self, Feed};
+use crate::parallel::{Ranks, Reduction};
 use crate::schedule::{Schedule, ScheduleConfig};
 use crate::state::{Progress, TrainState};
 
 /// Keeps the draws of dropout apart from the other uses of a run's seed.
 const DROPOUT: u64 = 0x6472_6f70_6f75_7400;
+/// And so those of the ranks that do not have the first row.
+const ROWS: u64 = 0x726f_7773_0000_0000;
 /// And so the draws of models that move their own weights.
 const OWN_STEP: u64 = 0x6f77_6e20_7374_6570;
 /// How long speed is measured before a run of so many minutes fixes its number of steps.
@@ -134,6 +138,8 @@ pub struct Trainer<'a> {
     pub schedule: &'a ScheduleConfig,
     /// Where checkpoints go; `None` keeps none.
     pub saving: Option<Saving>,
+    /// The other processes that train the same model, each of which has its part of the feed; `None` trains alone.
+    pub ranks: Option<&'a Ranks>,
 }
 
 impl Trainer<'_> {
@@ -144,6 +150,9 @@ impl Trainer<'_> {
     pub fn fit(&mut self, hook: &mut dyn Hook) -> Result<Stopped> {
         let start = Instant::now();
         let before = self.state.progress;
+        if let Some(ranks) = self.ranks {
+            self.state.carry = self.state.carry.iter().map(|whole| ranks.own_rows(whole)).collect();
+        }
         self.model.carry(self.state.carry.iter().map(Tensor::shallow_clone).collect());
         let mut saved = (before.step > 0).then_some(before.step);
         // A run whose patience is at its end is done, however often it is started again.
@@ -160,7 +169,7 @@ impl Trainer<'_> {
         }
         while stopped == Stopped::Finished {
             let elapsed = start.elapsed();
-            self.plan(elapsed, before.step);
+            self.plan(elapsed, before.step)?;
             if self.state.progress.planned_steps.is_some_and(|steps| self.state.progress.step >= steps) {
                 break;
             }
@@ -170,7 +179,8 @@ impl Trainer<'_> {
             let step = report.step;
             let last = report.planned_steps == Some(step);
             let failed = |source| Error::Hook { step, source };
-            if hook.step(&report, last || step.is_multiple_of(self.config.log_every_steps)).map_err(failed)? == Flow::Stop {
+            let flow = hook.step(&report, last || step.is_multiple_of(self.config.log_every_steps)).map_err(failed)?;
+            if self.any(flow == Flow::Stop)? {
                 stopped = Stopped::Asked;
             }
             let mut save = step.is_multiple_of(self.config.save_every_steps);
@@ -182,14 +192,22 @@ impl Trainer<'_> {
                 stopped = ended.unwrap_or(stopped);
             }
             if save && !last && stopped == Stopped::Finished {
-                match self.save(hook) {
+                let memory = self.memory()?;
+                match self.save(memory, hook) {
                     Ok(()) => saved = Some(step),
                     Err(fault) => hook.save_failed(&fault),
                 }
             }
         }
-        if saved != Some(self.state.progress.step) {
-            self.save(hook)?;
+        // Where rank 0 could not save, it alone is without the last state, and tries again.
+        if self.any(saved != Some(self.state.progress.step))? {
+            let memory = self.memory()?;
+            let done = self.save(memory, hook);
+            // Nobody leaves before the state is durable.
+            if self.any(done.is_err())? {
+                done?;
+                return Err(Error::Ranks { reason: "rank 0 could not write the last checkpoint".into() });
+            }
         }
         Ok(stopped)
     }
@@ -197,7 +215,14 @@ impl Trainer<'_> {
     /// One validation: whether it is the best so far, and why the run ends with it, where it does.
     fn measure(&mut self, hook: &mut dyn Hook, report: &StepReport) -> Result<(bool, Option<Stopped>)> {
         let failed = |source| Error::Hook { step: report.step, source };
-        let Some(loss) = hook.validate(self.model, report).map_err(failed)? else { return Ok((false, Some(Stopped::Asked))) };
+        let mut loss = hook.validate(self.model, report).map_err(failed)?;
+        if let Some(ranks) = self.ranks {
+            // What one rank was asked to cut short counts for none.
+            let cut = self.any(loss.is_none())?;
+            let [first] = ranks.told([loss.unwrap_or(f64::NAN)])?;
+            loss = (!cut).then_some(first);
+        }
+        let Some(loss) = loss else { return Ok((false, Some(Stopped::Asked))) };
         let progress = &mut self.state.progress;
         progress.unmeasured = false;
         let best = progress.best.update(report.step, loss);
@@ -210,6 +235,9 @@ impl Trainer<'_> {
     /// When data cannot be read, an operation fails, or loss or gradient are not finite; weights are then as before.
     pub fn step(&mut self) -> Result<StepReport> {
         if let Some(pupil) = self.model.self_taught() {
+            if self.ranks.is_some() {
+                return Err(Error::Ranks { reason: "a model that moves its own weights trains in one process".into() });
+            }
             return self.own_step(pupil);
         }
         let Progress { step, .. } = self.state.progress;
@@ -219,12 +247,25 @@ impl Trainer<'_> {
         let (mut nats, mut weight, mut sums) = (0.0, 0.0, Vec::new());
         let passes = u64::from(self.config.accumulate);
         let first = self.state.progress.sample;
+        let mut reduction = self.ranks.map(Reduction::new);
+        let mut not_finite = None;
         for pass in 0..passes {
             let micro = self.feed.take()?;
             weight += micro.batch.count();
             let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
-            nats += self.forward_backward(&batch, micro.first, micro.samples, pass)?;
-            if passes > 1 {
+            match self.forward_backward(&batch, micro.first, micro.samples, pass) {
+                Ok(found) => nats += found,
+                // The other ranks wait for gradients, so it is told when they have them.
+                Err(fault @ Error::NonFinite { value, .. }) if self.ranks.is_some() => {
+                    nats = value;
+                    not_finite.get_or_insert(fault);
+                }
+                Err(fault) => return Err(fault),
+            }
+            if let Some(reduction) = &mut reduction {
+                reduction.add(&gradients(&self.state.params)?, pass + 1 == passes)?;
+                optimizer::drop_grads(&leaves)?;
+            } else if passes > 1 {
                 if sums.is_empty() {
                     sums = gradients(&self.state.params)?.iter().map(|grad| grad.to_kind(Kind::Float).copy()).collect();
                 } else {
@@ -232,12 +273,27 @@ impl Trainer<'_> {
                 }
                 optimizer::drop_grads(&leaves)?;
             }
-            self.state.progress.sample += micro.samples;
+            self.state.progress.sample += micro.samples * self.ranks.map_or(1, |ranks| u64::from(ranks.seat().world));
         }
-        let grads = if sums.is_empty() { gradients(&self.state.params)? } else { sums };
+        let grads = match reduction {
+            Some(reduction) => reduction.finish()?,
+            None if sums.is_empty() => gradients(&self.state.params)?,
+            None => sums,
+        };
+        if let Some(ranks) = self.ranks {
+            [nats, weight] = ranks.sum([nats, weight])?;
+            if !nats.is_finite() {
+                self.state.progress.sample = first;
+                let elsewhere = Error::NonFinite { step: step + 1, what: "loss of another rank", value: nats, sample: first };
+                return Err(not_finite.unwrap_or(elsewhere));
+            }
+        }
         // Gradients are those of the summed nats; one factor makes them those of the mean, clipped.
         let mean = if weight > 0.0 { 1.0 / weight } else { 0.0 };
-        let norm = optimizer::norm(&grads).map_err(fault)? * mean;
+        let norm = match self.ranks {
+            Some(ranks) => ranks.norm(&grads)?,
+            None => optimizer::norm(&grads).map_err(fault)?,
+        } * mean;
         if !norm.is_finite() {
             self.state.progress.sample = first;
             return Err(Error::NonFinite { step: step + 1, what: "gradient's length", value: norm, sample: first });
@@ -285,13 +341,16 @@ impl Trainer<'_> {
     /// Weighted nats of one micro-batch; its gradients are on the leaves.
     fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
         let Progress { step, .. } = self.state.progress;
-        let draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
+        let mut draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
+        if let Some(Seat { rank: rank @ 1.., world }) = self.ranks.map(Ranks::seat) {
+            draws = rng::hash(draws, ROWS, u64::from(rank * (self.config.batch_rows / world)));
+        }
         let way = if self.config.recompute { Pass::Recompute } else { Pass::Train };
         let loss = guard(|| {
             tch::manual_seed(draws as i64);
             let loss = range("forward", || self.model.loss(batch, way));
             let nats = loss.total.double_value(&[]);
-            if nats.is_finite() {
+            if nats.is_finite() || self.ranks.is_some() {
                 range("backward", || loss.total.backward());
             }
             (nats, loss)
@@ -307,26 +366,47 @@ impl Trainer<'_> {
     }
 
     /// Fixes the number of steps: as configured, or fewer where the speed of the first ones says that minutes end sooner.
-    fn plan(&mut self, elapsed: Duration, from: u64) {
+    /// The speed is that of rank 0.
+    fn plan(&mut self, elapsed: Duration, from: u64) -> Result<()> {
         let progress = &mut self.state.progress;
         let done = progress.step - from;
         if progress.planned_steps.is_none() {
             progress.planned_steps = self.config.steps;
         }
         let Some(seconds) = self.config.minutes.map(|minutes| minutes * 60.0).filter(|_| !progress.calibrated && done > 0) else {
-            return;
+            return Ok(());
         };
-        if elapsed >= CALIBRATION || elapsed.as_secs_f64() >= seconds {
-            let left = (seconds - progress.seconds).max(0.0);
-            let fit = progress.step + (left / (elapsed.as_secs_f64() / done as f64)) as u64;
+        let [elapsed, spent] = match self.ranks {
+            Some(ranks) => ranks.told([elapsed.as_secs_f64(), progress.seconds])?,
+            None => [elapsed.as_secs_f64(), progress.seconds],
+        };
+        if elapsed >= CALIBRATION.as_secs_f64() || elapsed >= seconds {
+            let left = (seconds - spent).max(0.0);
+            let fit = progress.step + (left / (elapsed / done as f64)) as u64;
             progress.planned_steps = Some(progress.planned_steps.map_or(fit, |steps| steps.min(fit)));
             progress.calibrated = true;
         }
+        Ok(())
     }
 
-    fn save(&self, hook: &mut dyn Hook) -> Result<()> {
-        let Some(saving) = &self.saving else { return Ok(()) };
-        let saved = Checkpoint::save(&saving.root, self.state, &saving.config_hash, &saving.companions)?;
+    /// Whether something holds on any rank.
+    fn any(&self, here: bool) -> Result<bool> {
+        let Some(ranks) = self.ranks else { return Ok(here) };
+        let [there] = ranks.sum([f64::from(u8::from(here))])?;
+        Ok(there > 0.0)
+    }
+
+    /// What a checkpoint stores beside weights and counts; nothing where another rank writes it.
+    fn memory(&self) -> Result<Option<Vec<(String, Tensor)>>> {
+        match self.ranks {
+            Some(ranks) => ranks.memory(self.state),
+            None => Ok(Some(self.state.memory())),
+        }
+    }
+
+    fn save(&self, memory: Option<Vec<(String, Tensor)>>, hook: &mut dyn Hook) -> Result<()> {
+        let (Some(saving), Some(memory)) = (&self.saving, memory) else { return Ok(()) };
+        let saved = Checkpoint::write(&saving.root, self.state, &memory, &saving.config_hash, &saving.companions)?;
         hook.saved(&saved);
         let best = self.state.progress.best.at.map(|(step, _)| step);
         checkpoint::rotate(&saving.root, self.config.keep_checkpoints, best)

@@ -55,6 +55,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         peak_lr: config.optim.lr(),
         schedule: &config.schedule,
         saving: None,
+        ranks: None,
     };
     trainer.step()?;
     let first_step = age::seconds();

@@ -1,6 +1,8 @@
 //! `ssl train`: prepare, train, measure, report; or go on from where an earlier run of the same command stopped.
 
+mod follower;
 mod listener;
+mod meeting;
 mod report;
 mod start;
 
@@ -10,8 +12,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 use ssl_data::corpus::{Corpus, SplitName};
-use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
-use ssl_data::objective::Form;
+use ssl_data::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT};
+use ssl_data::objective::{Form, Objective};
 use ssl_data::prepare::prepare;
 use ssl_data::sampler::Sampler;
 use ssl_data::vocab::Vocab;
@@ -20,39 +22,67 @@ use ssl_eval::unigram::unigram;
 use ssl_model::Model;
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, WEIGHTS};
+use ssl_torch::group::Seat;
 use ssl_train::checkpoint::Checkpoint;
 use ssl_train::feed::Feed;
+use ssl_train::optim;
+use ssl_train::parallel::Ranks;
 use ssl_train::state::TrainState;
-use ssl_train::trainer::{Stopped, Trainer};
+use ssl_train::trainer::{Hook, Stopped, Trainer};
 
+use self::follower::Follower;
 use self::listener::Listener;
+use self::meeting::Meeting;
 use self::start::Start;
 use crate::args::TrainArgs;
 use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, precision, predicts_tokens, resolve, windows};
 use crate::budget::Budget;
 use crate::command::prepare::run_dir;
+use crate::launch::Launch;
 use crate::outcome::{Outcome, REQUEUE};
 use crate::page::Score;
 use crate::run::RunConfig;
 use crate::{compress, signal};
 
-/// Trains.
+/// The seat of a process that trains alone.
+const ALONE: Seat = Seat { rank: 0, world: 1 };
+
+/// Trains, in this process alone or as one of several.
 pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
+    match Launch::from_environment()? {
+        None => train(session, args, None),
+        Some(launch) => {
+            let seat = launch.seat;
+            let quiet = session.silent();
+            let session = if seat.rank == 0 { session } else { &quiet };
+            // Every rank speaks into the same terminal.
+            train(session, args, Some(launch)).map_err(|fault| meeting::signed(fault, seat))
+        }
+    }
+}
+
+fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<Outcome> {
     let wall = Instant::now();
-    let loaded = RunConfig::load(&args.run.file, &args.run.overrides)?;
+    let world = launch.as_ref().map_or(1, |launch| launch.seat.world);
+    let loaded = RunConfig::load_for(&args.run.file, &args.run.overrides, world)?;
     let config = &loaded.value;
     let dir = run_dir(args.out.as_ref(), &args.run);
     signal::listen("saving a checkpoint")?;
-    let start = Start::open(session, &dir, &loaded, args)?;
+    let meeting = launch.map(|launch| Meeting::open(launch, &config.train.parallel)).transpose()?;
+    let begun = meeting.as_ref().filter(|meeting| !meeting.leads()).map(|meeting| meeting.begun(&loaded)).transpose()?;
+    let start = match begun {
+        Some(step) => Start::follow(&dir, &loaded, step)?,
+        None => Start::open(session, &dir, &loaded, args)?,
+    };
     if let Some(from) = config.train.from.as_ref().filter(|from| !from.is_file()) {
         // A slip here should not cost the preparation.
         resolve(session, from)?;
     }
 
-    std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", &dir, source))?;
-    let manifest = prepare(&config.data(), &dir.join(CORPUS), &*session.progress)?;
-    session.progress.finish();
+    // Rank 0 prepares, and it alone has this.
+    let manifest = begun.is_none().then(|| corpus_of(session, config, &dir)).transpose()?;
     let runtime = session.runtime()?;
+    let group = meeting.map(|meeting| meeting.join(&loaded, start.step(), runtime.device())).transpose()?;
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
     let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
     let length = config.model.context_tokens() as usize;
@@ -65,7 +95,12 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     }
     let mut params = ssl_model::params::Params::new(device, precision, Some(config.train.seed));
     let model = ssl_torch::guard(|| config.model.build(corpus.vocab_size(), &mut params))?;
-    let mut state = TrainState::new(params, &config.optim);
+    let ranks = group.map(|group| Ranks::new(group, &config.train.parallel, &params)).transpose()?;
+    let optimizer = match &ranks {
+        Some(ranks) => ranks.optimizer(&config.optim, &params),
+        None => optim::build(&config.optim, &params),
+    };
+    let mut state = TrainState::with(params, optimizer);
     let resumed_from = start.restore(session, &corpus, &mut state)?;
     if let (None, Some(from)) = (resumed_from, &config.train.from) {
         start::begin_from(session, from, &state, &dir)?;
@@ -85,8 +120,15 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     }
     let rows = u64::from(config.train.batch_rows);
     let epoch = sampler.epoch_len();
-    let feed = Feed::start(sampler, make()?, rows, state.progress.sample)?;
-    let mut listener = Listener::new(session, config, &dir, &budget, measured.as_ref(), judge.as_ref(), &state, resumed_from)?;
+    let seat = ranks.as_ref().map_or(ALONE, Ranks::seat);
+    let feed = Feed::part(sampler, make()?, rows, state.progress.sample, seat)?;
+    let listen = || Listener::new(session, config, &dir, &budget, measured.as_ref(), judge.as_ref(), &state, resumed_from);
+    let mut listener = manifest.is_some().then(listen).transpose()?;
+    let mut follower = Follower { config, measured: measured.as_ref(), judge: judge.as_ref(), device };
+    let hook: &mut dyn Hook = match &mut listener {
+        Some(listener) => listener,
+        None => &mut follower,
+    };
     let mut trainer = Trainer {
         model: model.as_ref(),
         feed,
@@ -94,10 +136,15 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         config: &config.train,
         peak_lr: config.optim.lr(),
         schedule: &config.schedule,
-        saving: Some(start.saving(config, &corpus)?),
+        saving: start.saving(config, &corpus)?,
+        ranks: ranks.as_ref(),
     };
-    let stopped = trainer.fit(&mut listener).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
+    let stopped = trainer.fit(hook).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
     session.progress.finish();
+    let code = if stopped == Stopped::Asked { REQUEUE } else { 0 };
+    let (Some(manifest), Some(mut listener)) = (manifest, listener) else {
+        return Ok(Outcome { json: serde_json::Value::Null, human: String::new(), code });
+    };
 
     let (checkpoint, step) = best(&dir, &state);
     let validation = match (&measured, stopped) {
@@ -109,17 +156,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     let mut score = score(&dir, validation.as_ref())?;
     score.perplexity = score.loss.filter(|_| predicts_tokens(&config.objective, &config.model)).map(f64::exp);
     if let Some(measured) = measured.as_ref().filter(|_| validation.is_some()) {
-        score.unigram = if let Some(pupil) = model.self_taught() {
-            Some(pupil.by_frequency())
-        } else if config.objective.form() == Form::Texts {
-            Some(any_of(rows, measured.in_order_len()))
-        } else {
-            let training = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
-            let guess = unigram(&training, measured, judge.as_ref(), corpus.vocab_size())?;
-            // The loss of an ELECTRA is that of its generator and, of every token, that of telling what was replaced.
-            let weight = if let ModelConfig::Electra(electra) = &config.model { electra.discriminator_weight } else { 0.0 };
-            guess.map(|guess| guess.nats + weight * guess.replaced_nats())
-        };
+        score.unigram = by_frequency(config, model.as_ref(), &corpus, measured, judge.as_ref())?;
     }
     let why = describe(stopped);
     let beside = listener.measured();
@@ -135,8 +172,36 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         "peak_rss_mib": ssl_torch::memory::peak_mib(), "wall_seconds": wall.elapsed().as_secs_f64(),
         "resumed_from": resumed_from, "stopped_because": why,
     });
-    let code = if stopped == Stopped::Asked { REQUEUE } else { 0 };
     Ok(Outcome { json, human: summary(&dir, why, &state, &score), code })
+}
+
+/// The corpus of a run, prepared as far as it was not.
+fn corpus_of(session: &Session, config: &RunConfig, dir: &Path) -> Result<Manifest> {
+    std::fs::create_dir_all(dir.join(CORPUS)).map_err(|source| io("create", dir, source))?;
+    let manifest = prepare(&config.data(), &dir.join(CORPUS), &*session.progress)?;
+    session.progress.finish();
+    Ok(manifest)
+}
+
+/// Nats a target of a guess by frequency alone.
+fn by_frequency(
+    config: &RunConfig,
+    model: &dyn Model,
+    corpus: &Corpus,
+    measured: &Sampler,
+    judge: &dyn Objective,
+) -> Result<Option<f64>> {
+    if let Some(pupil) = model.self_taught() {
+        return Ok(Some(pupil.by_frequency()));
+    }
+    if config.objective.form() == Form::Texts {
+        return Ok(Some(any_of(u64::from(config.train.batch_rows), measured.in_order_len())));
+    }
+    let training = Sampler::new(corpus, &config.data.windows, judge.window(), config.data.seed)?;
+    let guess = unigram(&training, measured, judge, corpus.vocab_size())?;
+    // The loss of an ELECTRA is that of its generator and, of every token, that of telling what was replaced.
+    let weight = if let ModelConfig::Electra(electra) = &config.model { electra.discriminator_weight } else { 0.0 };
+    Ok(guess.map(|guess| guess.nats + weight * guess.replaced_nats()))
 }
 
 /// Nats of a guess at one of the batch's texts, over `texts` of them in batches of `rows`.
@@ -161,7 +226,7 @@ fn measure_best(
     state: &TrainState,
     (checkpoint, step): (&Path, u64),
     measured: &Sampler,
-    judge: &dyn ssl_data::objective::Objective,
+    judge: &dyn Objective,
     rows: u64,
 ) -> Result<Validation> {
     session.progress.say("measuring the whole validation split");

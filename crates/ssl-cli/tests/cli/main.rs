@@ -7,6 +7,7 @@ mod config;
 mod interrupted;
 mod killed;
 mod paradigms;
+mod parallel;
 mod road;
 mod support;
 mod surface;

@@ -92,6 +92,7 @@ impl Setup {
                 config_hash: "hash".into(),
                 companions: vec![("run.toml", b"verbatim".to_vec())],
             }),
+            ranks: None,
         };
         trainer.fit(listener)
     }

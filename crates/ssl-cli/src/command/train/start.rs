@@ -24,8 +24,8 @@ use crate::words;
 
 /// A run folder that is ours, and the checkpoint to go on from.
 pub(super) struct Start {
-    /// Held while the run lives; the system lets go of it even after a kill.
-    _lock: File,
+    /// Held by rank 0 while the run lives; the system lets go of it even after a kill.
+    lock: Option<File>,
     dir: PathBuf,
     from: Option<Checkpoint>,
     verbatim: String,
@@ -66,12 +66,25 @@ impl Start {
             }
         }
         let (verbatim, resolved) = (loaded.verbatim.clone(), loaded.resolved.clone());
-        let start = Self { _lock: lock, dir: dir.into(), from, verbatim, resolved, changed };
+        let start = Self { lock: Some(lock), dir: dir.into(), from, verbatim, resolved, changed };
         // A run that goes on keeps its old run file until it is known that the new one fits.
         if start.from.is_none() {
             start.keep_run()?;
         }
         Ok(start)
+    }
+
+    /// Begins where rank 0 does: at the checkpoint of that step, or anew.
+    pub(super) fn follow(dir: &Path, loaded: &Loaded<RunConfig>, step: Option<u64>) -> Result<Self> {
+        let from = step.map(|step| Checkpoint::open(&dir.join(CHECKPOINTS).join(format!("{step:08}")))).transpose()?;
+        let changed = from.as_ref().map(Checkpoint::config_hash).transpose()?.is_some_and(|old| old != hash(&loaded.resolved));
+        let (verbatim, resolved) = (loaded.verbatim.clone(), loaded.resolved.clone());
+        Ok(Self { lock: None, dir: dir.into(), from, verbatim, resolved, changed })
+    }
+
+    /// The step of the checkpoint to go on from.
+    pub(super) fn step(&self) -> Option<u64> {
+        self.from.as_ref().map(|from| from.step)
     }
 
     /// Writes the run file into the run folder, as it was written and in full.
@@ -89,7 +102,9 @@ impl Start {
             return Err(Refusal::input(message, "bring the old data back, or give --out another folder"));
         }
         from.restore(state)?;
-        self.keep_run()?;
+        if self.lock.is_some() {
+            self.keep_run()?;
+        }
         if self.changed {
             // A changed plan begins from what is done, not from what was planned.
             state.progress.planned_steps = None;
@@ -99,8 +114,11 @@ impl Start {
         Ok(Some(from.step))
     }
 
-    /// What checkpoints of this run carry, so that each is a model folder of its own.
-    pub(super) fn saving(&self, config: &RunConfig, corpus: &Corpus) -> Result<Saving> {
+    /// What checkpoints of this run carry, so that each is a model folder of its own; nothing where rank 0 writes them.
+    pub(super) fn saving(&self, config: &RunConfig, corpus: &Corpus) -> Result<Option<Saving>> {
+        if self.lock.is_none() {
+            return Ok(None);
+        }
         let scratch = self.dir.join(format!(".{CONFIG}"));
         let mut model = config.model.clone();
         if let Ok(pad) = Vocab::load(&self.dir.join(CORPUS).join(TOKENIZER))?.special(PAD) {
@@ -116,7 +134,7 @@ impl Start {
             (FINGERPRINT, corpus.fingerprint().as_bytes().to_vec()),
         ];
         let _ = fs::remove_file(&scratch);
-        Ok(Saving { root: self.dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions })
+        Ok(Some(Saving { root: self.dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions }))
     }
 }
 
@@ -190,7 +208,7 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
