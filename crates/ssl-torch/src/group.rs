@@ -339,7 +339,7 @@ impl Work {
         let Inner { seat, timeout, broken, .. } = &*self.group;
         ended.map_err(|fault| {
             broken.store(true, Ordering::Release);
-            fault::sort(self.what, timeout.as_secs_f64(), words(&fault)).at(*seat)
+            fault::sort(self.what, timeout.as_secs_f64(), &words(&fault)).at(*seat)
         })
     }
 }

@@ -105,14 +105,14 @@ impl GroupFault {
 }
 
 /// Sorts what libtorch said when `what` failed on its way; Gloo tells only by its words.
-pub(super) fn sort(what: &'static str, seconds: f64, message: String) -> GroupFault {
+pub(super) fn sort(what: &'static str, seconds: f64, message: &str) -> GroupFault {
     let lower = message.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if any(&["timed out", "timeout"]) {
         GroupFault::TimedOut { what, seconds }
     } else {
         // Gloo's messages begin with the place in its own source, which tells a user nothing.
-        let message = message.split_once("] ").map_or(message.as_str(), |(_, rest)| rest).to_owned();
+        let message = message.split_once("] ").map_or(message, |(_, rest)| rest).to_owned();
         GroupFault::Lost { what, message }
     }
 }
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn faults_are_told_by_their_words() {
         let late = "[/pytorch/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 6000ms for recv";
-        assert_eq!(sort("a sum", 6.0, late.into()), GroupFault::TimedOut { what: "a sum", seconds: 6.0 });
+        assert_eq!(sort("a sum", 6.0, late), GroupFault::TimedOut { what: "a sum", seconds: 6.0 });
         let gone = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:38090";
-        let GroupFault::Lost { message, .. } = sort("a sum", 6.0, gone.into()) else { panic!("it was lost") };
+        let GroupFault::Lost { message, .. } = sort("a sum", 6.0, gone) else { panic!("it was lost") };
         assert_eq!(message, "Connection closed by peer [127.0.0.1]:38090");
     }
 }
