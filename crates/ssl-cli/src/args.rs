@@ -246,7 +246,7 @@ pub(crate) struct BenchArgs {
     /// The number format of the matrix products [default: the run's]
     #[arg(long, value_enum, value_name = "DTYPE")]
     pub(crate) dtype: Option<Dtype>,
-    /// Also record two further steps into FILE, as JSON for chrome://tracing or ui.perfetto.dev
+    /// Also record two further steps into FILE, as JSON for <chrome://tracing> or ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 }

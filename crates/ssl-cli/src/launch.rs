@@ -78,7 +78,7 @@ impl Read<'_> {
         if world == 0 || rank.is_some_and(|rank| rank >= world) {
             self.faults.push(format!("there is no rank {} of {world}", rank.unwrap_or(0)));
         }
-        let port = if has("MASTER_PORT") || !slurm { self.port() } else { self.slurm_port() };
+        let port = if has("MASTER_PORT") || !slurm { self.port() } else { Some(self.slurm_port()) };
         let host = match (self.variable)("MASTER_ADDR") {
             None if slurm => self.first_node(),
             None => self.absent("MASTER_ADDR"),
@@ -122,9 +122,9 @@ impl Read<'_> {
     }
 
     /// A port that steps of other jobs on the same machine are unlikely to have.
-    fn slurm_port(&self) -> Option<u16> {
+    fn slurm_port(&self) -> u16 {
         let number = |name| (self.variable)(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        Some(15_000 + ((number("SLURM_JOB_ID") + 7 * number("SLURM_STEP_ID")) % 10_000) as u16)
+        15_000 + ((number("SLURM_JOB_ID") + 7 * number("SLURM_STEP_ID")) % 10_000) as u16
     }
 
     fn first_node(&mut self) -> Option<String> {

@@ -216,7 +216,7 @@ impl RunConfig {
     /// Ranks share the rows of a batch, and gradients.
     fn check_ranks(&self, world: u32, faults: &mut Vec<Fault>) {
         let rows = self.train.batch_rows;
-        if rows % world != 0 {
+        if !rows.is_multiple_of(world) {
             let hint = format!("give {}, or start another number of ranks", rows.next_multiple_of(world));
             faults.push(Fault::new("train.batch-rows", format!("{rows} rows cannot be divided among {world} ranks"), hint));
         }

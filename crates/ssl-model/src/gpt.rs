@@ -154,12 +154,11 @@ impl Gpt {
     fn stream(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
         let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
         for (i, block) in self.blocks.iter().enumerate() {
-            h = match cache.as_deref_mut() {
-                Some(cache) => block.block().forward(&h, mask, pass, Some((cache, i))),
-                None => {
-                    let mask = mask.share();
-                    block.run(pass, &[&h], move |block, x| block.forward(&x[0], &mask, pass, None))
-                }
+            h = if let Some(cache) = cache.as_deref_mut() {
+                block.block().forward(&h, mask, pass, Some((cache, i)))
+            } else {
+                let mask = mask.share();
+                block.run(pass, &[&h], move |block, x| block.forward(&x[0], &mask, pass, None))
             };
         }
         self.norm.forward(&h)

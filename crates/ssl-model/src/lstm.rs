@@ -135,7 +135,7 @@ impl Lstm {
 
     /// Reads rows on from where the batch before ended, if they say so.
     fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
-        let carried = if pass != Pass::Eval { &self.training } else { &self.measuring };
+        let carried = if pass == Pass::Eval { &self.measuring } else { &self.training };
         let (b, _) = rows.inputs.size2().unwrap_or_default();
         let before = carried.take().filter(|state| rows.continues && state.h.size()[1] == b);
         let (y, left) = self.run(&rows.inputs, &before.unwrap_or_else(|| self.fresh(b)), pass);

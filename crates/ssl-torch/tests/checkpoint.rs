@@ -52,6 +52,9 @@ fn checkpointed(weights: &[Tensor], before: fn()) -> impl Fn(usize, &Tensor) -> 
     }
 }
 
+/// Counts the readings of the control.
+static TIMES: AtomicUsize = AtomicUsize::new(0);
+
 #[test]
 fn loss_gradients_and_draws_are_the_same_bits_and_hooks_run_once() {
     let _turn = turn();
@@ -73,7 +76,6 @@ fn loss_gradients_and_draws_are_the_same_bits_and_hooks_run_once() {
     assert_eq!(calls.load(Ordering::SeqCst), 5, "one call a leaf, the shared one too");
     drop(hooks);
     // The control: one draw more the second time is a generator that was not put back.
-    static TIMES: AtomicUsize = AtomicUsize::new(0);
     let (loss, grads, _) = run(
         &checkpointed(&weights, || {
             if TIMES.fetch_add(1, Ordering::SeqCst) >= 4 {
@@ -151,7 +153,7 @@ fn a_deep_stack_holds_less_at_its_peak() {
     let again = checkpointed(&weights, || ());
     let peak = |run_layer: &dyn Fn(usize, &Tensor) -> Tensor| {
         let start = Instant::now();
-        let (_, peak) = memory::count(|| drop(run(run_layer, &x, &weights))).expect("a run");
+        let ((), peak) = memory::count(|| drop(run(run_layer, &x, &weights))).expect("a run");
         (peak as f64 / 1024.0, start.elapsed().as_secs_f64())
     };
     peak(&plain);

@@ -15,6 +15,9 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
     tensor.try_into().expect("numbers")
 }
 
+/// A hook that goes wrong.
+type Fails = fn() -> Result<(), Error>;
+
 #[test]
 fn a_hook_runs_once_a_pass_when_the_whole_gradient_is_there() {
     let w = leaf(2.0);
@@ -55,7 +58,7 @@ fn a_hook_may_move_its_weight_and_forget_the_gradient() {
 fn errors_and_panics_of_a_hook_end_the_pass_with_their_text() {
     let w = leaf(1.0);
     let pass = || guard(|| w.square().sum(Kind::Float).backward());
-    let fails: [(&str, fn() -> Result<(), Error>); 4] = [
+    let fails: [(&str, Fails); 4] = [
         ("no such device", || Err(Error::Device { device: "cuda:9".into(), reason: "no such device".into() })),
         ("out of patience", || panic!("out of patience")),
         ("2x3 and 4x5", || {

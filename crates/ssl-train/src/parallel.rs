@@ -5,7 +5,7 @@
 //! alone keeps its moments, moves it, and gives it to the others. Weights themselves are on every rank.
 //!
 //! Source: Li et al. 2020, "PyTorch Distributed", section 3.2 (buckets, begun in one order on all ranks); Rajbhandari et al.
-//! 2020, "ZeRO", section 5. Differs: sums begin when the backward pass has ended, bucket by bucket while the next is filled;
+//! 2020, "`ZeRO`", section 5. Differs: sums begin when the backward pass has ended, bucket by bucket while the next is filled;
 //! whole weights are dealt out, not ranges of one flat vector, so that any optimizer works on its share as it is.
 
 mod config;

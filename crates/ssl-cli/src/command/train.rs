@@ -61,6 +61,7 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a run from beginning to end, in order")]
 fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<Outcome> {
     let wall = Instant::now();
     let world = launch.as_ref().map_or(1, |launch| launch.seat.world);

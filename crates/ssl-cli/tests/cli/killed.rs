@@ -22,7 +22,7 @@ struct Met {
     writing: u64,
 }
 
-/// A number from 0 to 1 that belongs to (seed, kill). Source: Steele, Lea and Flood 2014, SplitMix64.
+/// A number from 0 to 1 that belongs to (seed, kill). Source: Steele, Lea and Flood 2014, `SplitMix64`.
 fn share(kill: u64) -> f64 {
     let mut z = SEED.wrapping_add(kill.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -64,6 +64,7 @@ fn logged(metrics: &Path) -> Vec<u64> {
 }
 
 /// Kills a run so often, lets it end, and holds it to one that was left alone.
+#[expect(clippy::print_stdout, reason = "what was met is told beside what must hold")]
 fn killed(kills: u64) -> Met {
     let place = Place::new();
     // Many more steps than the kills let pass, and a checkpoint after each, so that most of the run is writing.
@@ -75,7 +76,7 @@ fn killed(kills: u64) -> Met {
     until(&mut whole, || !logged(&place.path("whole/metrics.jsonl")).is_empty());
     let first = began.elapsed();
     assert!(whole.wait().expect("an end").success());
-    let some_steps = (began.elapsed() - first).mul_f64(STEPS / steps as f64);
+    let some_steps = began.elapsed().saturating_sub(first).mul_f64(STEPS / steps as f64);
 
     let (metrics, checkpoints) = (place.path("broken/metrics.jsonl"), place.path("broken/checkpoints"));
     let mut met = Met::default();

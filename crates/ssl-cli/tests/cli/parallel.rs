@@ -66,7 +66,9 @@ fn ended(place: &Place, name: &str, ranks: Vec<Child>) -> Vec<Ran> {
 /// Runs all ranks to a good end; returns the document of rank 0, which alone speaks.
 fn trained(place: &Place, world: u32, name: &str, more: &[&str]) -> Value {
     let ran = ended(place, name, ranks(place, world, name, more));
-    ran.iter().for_each(|ran| ran.says(0, &[]));
+    for ran in &ran {
+        ran.says(0, &[]);
+    }
     assert!(ran[1..].iter().all(|ran| ran.stdout.is_empty() && ran.stderr.is_empty()), "{ran:?}");
     ran[0].json()
 }
@@ -170,7 +172,9 @@ fn checkpoints_do_not_depend_on_the_number_of_ranks() {
     wait_for(&place, "broken", 8);
     let sent = Command::new("kill").args(["-TERM", &children[1].id().to_string()]).status().expect("kill");
     assert!(sent.success());
-    ended(&place, "broken", children).iter().for_each(|ran| ran.says(75, &[]));
+    for ran in &ended(&place, "broken", children) {
+        ran.says(75, &[]);
+    }
     let (step, ..) = counts(&last(&place, "broken"));
     assert!(step.as_u64().is_some_and(|step| (8..20).contains(&step)), "{step}");
     for world in [1, 2, 4] {

@@ -4,6 +4,7 @@ use super::Size;
 use crate::config::{BertConfig, LlamaConfig, LstmConfig, ModelConfig};
 
 /// A stack of layers.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, all of them occur")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stack {
     pub(super) layers: u64,

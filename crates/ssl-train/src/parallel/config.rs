@@ -16,7 +16,7 @@ pub struct ParallelConfig {
     pub bucket_mib: u32,
 }
 
-/// What each rank holds a part of. Source: Rajbhandari et al. 2020, "ZeRO", section 5.
+/// What each rank holds a part of. Source: Rajbhandari et al. 2020, "`ZeRO`", section 5.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shard {

@@ -94,7 +94,9 @@ fn a_signal_to_one_rank_stops_all_at_the_same_step() {
         let children = ranks(&place, 2, "out", &[]);
         wait_for(&place, "out", at);
         signal(&children[asked], "-TERM");
-        ended(&place, "out", children).iter().for_each(|ran| ran.says(75, &[]));
+        for ran in &ended(&place, "out", children) {
+            ran.says(75, &[]);
+        }
         let (step, ..) = counts(&last(&place, "out"));
         assert!(step.as_u64().is_some_and(|step| (at..24).contains(&step)), "{step}");
     }
@@ -120,5 +122,7 @@ fn divergence_ends_every_rank() {
     slow(&place, 20);
     let more = ["--set", "optim.adamw.lr=1e30", "--set", "train.clip-norm=1e30", "--set", "eval.every-steps=1000"];
     let ran = ended(&place, "out", ranks(&place, 2, "out", &more));
-    ran.iter().for_each(|ran| ran.says(5, &["step ", "of 2"]));
+    for ran in &ran {
+        ran.says(5, &["step ", "of 2"]);
+    }
 }

@@ -10,6 +10,7 @@ use super::{last, port, same_files, trained, wait_for};
 use crate::support::{Place, RUN};
 
 /// torchrun with two workers of our program; nothing where no Python has it.
+#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
 fn torchrun(place: &Place, name: &str, restarts: u32) -> Option<Command> {
     let python = env::var_os("SSL_PYTHON").filter(|name| !name.is_empty()).unwrap_or_else(|| "python3".into());
     let mut found = Command::new(&python);
