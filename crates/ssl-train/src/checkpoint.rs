@@ -16,6 +16,8 @@ use tch::Tensor;
 use crate::error::{Error, Result};
 use crate::state::{Progress, TrainState, carry};
 
+/// What the name of a checkpoint ends in while another of the same step takes its place.
+const BEFORE: &str = ".before";
 const STATE: &str = "state.json";
 const OPTIM: &str = "optim.safetensors";
 const DONE: &str = "DONE";
@@ -70,6 +72,7 @@ impl Checkpoint {
         let step = state.progress.step;
         let dir = root.join(format!("{step:08}"));
         let partial = root.join(format!(".{step:08}.tmp"));
+        let before = root.join(format!("{step:08}{BEFORE}"));
         let attempt = || -> Result<()> {
             fs::create_dir_all(root).map_err(|source| io_error("create", root, source))?;
             clear(&partial)?;
@@ -86,10 +89,14 @@ impl Checkpoint {
             let json = serde_json::to_vec_pretty(&seals).map_err(|fault| bad(&dir, fault.to_string()))?;
             write(&partial.join(DONE), &json)?;
             sync(&partial)?;
-            // The same step may have been saved before: on a rerun over a finished run, say.
-            clear(&dir)?;
+            // The same step may have been saved before: on a rerun over a finished run, say. It stays whole until this one stands.
+            if dir.exists() {
+                clear(&before)?;
+                fs::rename(&dir, &before).map_err(|source| io_error("rename", &dir, source))?;
+            }
             fs::rename(&partial, &dir).map_err(|source| io_error("rename", &partial, source))?;
-            sync(root)
+            sync(root)?;
+            clear(&before)
         };
         attempt().inspect_err(|_| {
             let _ = fs::remove_dir_all(&partial);
@@ -195,7 +202,8 @@ pub fn rotate(root: &Path, keep: u32, best: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Checkpoint folders by step, oldest first; unfinished ones have other names.
+/// Checkpoint folders by step, oldest first, and what a kill left of the one before of a step ahead of it; unfinished ones have
+/// other names.
 fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let listing = match fs::read_dir(root) {
         Ok(listing) => listing,
@@ -205,10 +213,11 @@ fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in listing {
         let path = entry.map_err(|source| io_error("list", root, source))?.path();
-        let step = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        let name = path.file_name().and_then(|name| name.to_str());
+        let step = name.and_then(|name| name.strip_suffix(BEFORE).unwrap_or(name).parse().ok());
         found.extend(step.map(|step| (step, path)));
     }
-    found.sort();
+    found.sort_by_key(|(step, path)| (*step, path.extension().is_none()));
     Ok(found)
 }
 

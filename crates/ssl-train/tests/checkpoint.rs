@@ -45,6 +45,24 @@ fn what_is_saved_comes_back() {
     assert_eq!(other.progress.step, 2);
 }
 
+#[test]
+fn a_kill_while_a_step_is_saved_again_leaves_the_one_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (older, newest) = two(dir.path());
+    fs::remove_dir_all(older).expect("it is there");
+    // What stands when the old one has moved aside and the new one is not in its place yet.
+    let before = dir.path().join("00000002.before");
+    fs::rename(&newest, &before).expect("a new name");
+    let found = || Checkpoint::latest(dir.path()).expect("a listing").0.expect("a checkpoint");
+    assert_eq!((found().step, found().dir), (2, before.clone()));
+    // Saved again, and once more over that: the newer one counts, and nothing is left beside it.
+    for _ in 0..2 {
+        let (older, newest) = two(dir.path());
+        assert_eq!(found().dir, newest);
+        assert!(!before.exists() && older.exists());
+    }
+}
+
 /// Damages the newest of two checkpoints: the one before must be found, and the fault must name `word`.
 fn passed_over(damage: impl Fn(&Path), word: &str) {
     let dir = tempfile::tempdir().expect("a folder");
