@@ -9,10 +9,14 @@ use tch::{Device, Kind, Tensor};
 /// libtorch draws from one generator a process, so tests take turns between seeding and drawing.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn randn(shape: &[i64], seed: i64) -> Tensor {
+fn drawn(seed: i64, draw: impl FnOnce() -> Tensor) -> Tensor {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed);
-    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    draw()
+}
+
+fn randn(shape: &[i64], seed: i64) -> Tensor {
+    drawn(seed, || Tensor::randn(shape, (Kind::Float, Device::Cpu)))
 }
 
 fn distance(a: &Tensor, b: &Tensor) -> f64 {
@@ -33,8 +37,8 @@ fn reference(hidden: &Tensor, head: &Tensor, targets: &Tensor, weights: &Tensor)
 fn check(n: i64, d: i64, v: i64, kind: Kind, tolerance: f64) {
     let hidden = randn(&[n, d], 1).to_kind(kind);
     let head = (randn(&[v, d], 2) * 0.3).to_kind(kind);
-    let targets = Tensor::randint(v, [n], (Kind::Int64, Device::Cpu));
-    let weights = Tensor::rand([n], (Kind::Float, Device::Cpu));
+    let targets = drawn(3, || Tensor::randint(v, [n], (Kind::Int64, Device::Cpu)));
+    let weights = drawn(4, || Tensor::rand([n], (Kind::Float, Device::Cpu)));
     let _ = weights.narrow(0, 0, n / 4).zero_();
     let (total, d_hidden, d_head) = reference(&hidden, &head, &targets, &weights);
     let (hidden, head) = (hidden.set_requires_grad(true), head.set_requires_grad(true));
