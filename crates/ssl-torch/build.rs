@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
     "error.cpp",
     "runtime.cpp",
     "optimizer.cpp",
     "cross_entropy.cpp",
     "attention.cpp",
+    "norm.cpp",
+    "activation.cpp",
     "word2vec.cpp",
     "hook.cpp",
     "checkpoint.cpp",

@@ -262,9 +262,9 @@ impl Block {
     fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass) -> Tensor {
         let [q, k, v] = [&self.q, &self.k, &self.v].map(|map| Attention::split(&map.forward(h_btd), self.attention.heads));
         let attended = self.attention.forward(&q, &k, &v, mask, rate(self.dropout, pass));
-        let h = self.norm1.forward(&(h_btd + dropped(&self.merge.forward(&attended), self.dropout, pass)));
-        let up = self.up.forward(&h).gelu(self.activation.approximate());
-        self.norm2.forward(&(&h + dropped(&self.down.forward(&up), self.dropout, pass)))
+        let h = self.norm1.after(h_btd, &dropped(&self.merge.forward(&attended), self.dropout, pass)).1;
+        let up = self.activation.forward(&self.up.forward(&h));
+        self.norm2.after(&h, &dropped(&self.down.forward(&up), self.dropout, pass)).1
     }
 }
 

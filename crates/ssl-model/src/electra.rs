@@ -236,7 +236,7 @@ impl Electra {
     }
 
     fn judged(&self, hidden_btd: &Tensor) -> Tensor {
-        let inner = self.dense.forward(hidden_btd).gelu(self.config.activation.approximate());
+        let inner = self.config.activation.forward(&self.dense.forward(hidden_btd));
         self.judge.forward(&inner).to_kind(Kind::Float)
     }
 

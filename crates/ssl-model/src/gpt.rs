@@ -20,7 +20,9 @@ use tch::{Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Conv1d, LayerNorm, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss};
+use crate::layer::{
+    Activation, Attention, Conv1d, LayerNorm, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss,
+};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
@@ -84,27 +86,6 @@ impl GptConfig {
     #[must_use]
     pub fn feed_forward(&self) -> u32 {
         self.feed_forward_width.unwrap_or(self.width.saturating_mul(4))
-    }
-}
-
-/// The Gaussian error linear unit, `x Phi(x)`. Source: Hendrycks and Gimpel 2016, section 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// By the error function.
-    Gelu,
-    /// By a hyperbolic tangent, as GPT-2 was trained.
-    GeluTanh,
-}
-
-impl Activation {
-    /// libtorch's name of the approximation.
-    #[must_use]
-    pub fn approximate(self) -> &'static str {
-        match self {
-            Self::Gelu => "none",
-            Self::GeluTanh => "tanh",
-        }
     }
 }
 
@@ -213,7 +194,8 @@ impl Block {
     fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass, cache: Option<(&mut Cache, usize)>) -> Tensor {
         let (b, t, d) = h_btd.size3().unwrap_or_default();
         let rows = |x: &Tensor| x.reshape([b * t, -1]);
-        let qkv = self.qkv.forward(&rows(&self.norm1.forward(h_btd))).view([b, t, 3 * d]);
+        let (h, x) = self.norm1.beside(h_btd);
+        let qkv = self.qkv.forward(&rows(&x)).view([b, t, 3 * d]);
         let attended = match cache {
             None => self.attention.packed(&qkv, mask, rate(self.dropout, pass)),
             Some((cache, layer)) => {
@@ -222,8 +204,8 @@ impl Block {
                 self.attention.forward(&parts[0], &k, &v, mask, rate(self.dropout, pass))
             }
         };
-        let h = h_btd + dropped(&self.merge.forward(&rows(&attended)).view([b, t, d]), self.dropout, pass);
-        let up = self.up.forward(&rows(&self.norm2.forward(&h))).gelu(self.activation.approximate());
+        let (h, x) = self.norm2.after(&h, &dropped(&self.merge.forward(&rows(&attended)).view([b, t, d]), self.dropout, pass));
+        let up = self.activation.forward(&self.up.forward(&rows(&x)));
         &h + dropped(&self.down.forward(&up).view([b, t, d]), self.dropout, pass)
     }
 }

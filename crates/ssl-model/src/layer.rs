@@ -1,5 +1,6 @@
 //! Layers that more than one model is made of.
 
+mod activation;
 mod attention;
 mod contrastive;
 mod dropout;
@@ -11,6 +12,7 @@ mod recompute;
 mod rotary;
 mod token_loss;
 
+pub use activation::{Activation, swiglu};
 pub use attention::{Attention, Mask};
 pub(crate) use contrastive::LAYER as CONTRASTIVE_LAYER;
 pub use contrastive::{Contrastive, ContrastiveConfig, Pooling, contrastive_loss};
@@ -22,3 +24,8 @@ pub use reading::{Reading, present};
 pub use recompute::Recompute;
 pub use rotary::Rotary;
 pub use token_loss::{counted, token_logits, token_loss, token_loss_at};
+
+/// What a kernel of `ssl-torch` made; a fault panics, as those of `tch`'s operations do.
+fn whole<T>(made: ssl_torch::Result<T>) -> T {
+    made.unwrap_or_else(|fault| panic!("{fault}"))
+}

@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Linear, Mask, Recompute, RmsNorm, Rotary, embedding, token_logits, token_loss};
+use crate::layer::{Attention, Linear, Mask, Recompute, RmsNorm, Rotary, embedding, swiglu, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
 use crate::params::Params;
 
@@ -182,7 +182,7 @@ impl Block {
     }
 
     pub(crate) fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
-        let x = self.norm1.forward(h);
+        let (h, x) = self.norm1.beside(h);
         let Attention { heads, kv_heads } = self.attention;
         let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
         let mut k = Rotary::turn(&Attention::split(&self.k.forward(&x), kv_heads), turn);
@@ -190,9 +190,8 @@ impl Block {
         if let Some((cache, layer)) = cache {
             (k, v) = cache.extend(layer, k, v);
         }
-        let h = h + self.merge.forward(&self.attention.forward(&q, &k, &v, mask, 0.0));
-        let x = self.norm2.forward(&h);
-        &h + self.down.forward(&(self.gate.forward(&x).silu() * self.up.forward(&x)))
+        let (h, x) = self.norm2.after(&h, &self.merge.forward(&self.attention.forward(&q, &k, &v, mask, 0.0)));
+        &h + self.down.forward(&swiglu(&self.gate.forward(&x), &self.up.forward(&x)))
     }
 }
 

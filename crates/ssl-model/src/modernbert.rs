@@ -202,14 +202,15 @@ impl Block {
     }
 
     fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, pass: Pass) -> Tensor {
-        let normed = self.norm1.as_ref().map(|norm| norm.forward(h));
-        let qkv = self.qkv.forward(normed.as_ref().unwrap_or(h)).chunk(3, -1);
+        // The first layer reads the norm of the embeddings as it is.
+        let (h, x) = self.norm1.as_ref().map_or_else(|| (h.shallow_clone(), h.shallow_clone()), |norm| norm.beside(h));
+        let qkv = self.qkv.forward(&x).chunk(3, -1);
         let split = |x: &Tensor| Attention::split(x, self.attention.heads);
         let (q, k) = (Rotary::turn(&split(&qkv[0]), turn), Rotary::turn(&split(&qkv[1]), turn));
         let attended = self.attention.forward(&q, &k, &split(&qkv[2]), mask, rate(self.dropout, pass));
-        let h = h + dropped(&self.merge.forward(&attended), self.dropout, pass);
-        let up = self.up.forward(&self.norm2.forward(&h)).chunk(2, -1);
-        let gated = up[0].gelu(Activation::Gelu.approximate()) * &up[1];
+        let (h, x) = self.norm2.after(&h, &dropped(&self.merge.forward(&attended), self.dropout, pass));
+        let up = self.up.forward(&x).chunk(2, -1);
+        let gated = Activation::Gelu.gate(&up[0], &up[1]);
         &h + self.down.forward(&dropped(&gated, self.dropout, pass))
     }
 }

@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Init, Role, Scheme};
-use crate::layer::{Attention, Linear, Recompute, RmsNorm, dropped, embedding, rate, token_logits, token_loss};
+use crate::layer::{Activation, Attention, Linear, Recompute, RmsNorm, dropped, embedding, rate, token_logits, token_loss};
 use crate::model::{Cache, Decode, Loss, Model, Pass};
 use crate::params::Params;
 
@@ -230,11 +230,11 @@ impl Feed {
         Self { norm: RmsNorm::new(params, &format!("{place}.layer_norm"), d, c.norm_eps), gate, up: raise, down }
     }
 
-    fn forward(&self, h: &Tensor, dropout: f64, pass: Pass) -> Tensor {
-        let x = self.norm.forward(h);
+    /// Of what `norm` made.
+    fn forward(&self, x: &Tensor, dropout: f64, pass: Pass) -> Tensor {
         let inside = match &self.up {
-            None => self.gate.forward(&x).relu(),
-            Some(up) => self.gate.forward(&x).gelu("tanh") * up.forward(&x),
+            None => self.gate.forward(x).relu(),
+            Some(up) => Activation::GeluTanh.gate(&self.gate.forward(x), &up.forward(x)),
         };
         self.down.forward(&dropped(&inside, dropout, pass))
     }
@@ -252,18 +252,20 @@ struct Block {
 impl Block {
     /// `x` are the stream and its scores, and in a decoder what [`T5::known`] says of this layer.
     fn forward(&self, x: &[Tensor], cache: Option<(&mut Cache, usize)>, pass: Pass) -> Tensor {
-        let (h, scores, weights) = (&x[0], &x[1], rate(self.dropout, pass));
+        let (scores, weights) = (&x[1], rate(self.dropout, pass));
         let drop = |x: &Tensor| dropped(x, self.dropout, pass);
-        let normed = self.own.norm.forward(h);
+        let (mut h, normed) = self.own.norm.beside(&x[0]);
         let (mut k, mut v) = self.own.keys(&normed);
         if let Some((cache, layer)) = cache {
             (k, v) = cache.extend(layer, k, v);
         }
-        let mut h = h + drop(&self.own.attend(&normed, (&k, &v), scores, weights));
+        let mut branch = drop(&self.own.attend(&normed, (&k, &v), scores, weights));
         if let (Some(cross), [k, v, hiding]) = (&self.cross, &x[2..]) {
-            h = &h + drop(&cross.attend(&cross.norm.forward(&h), (k, v), hiding, weights));
+            let (stream, normed) = cross.norm.after(&h, &branch);
+            (h, branch) = (stream, drop(&cross.attend(&normed, (k, v), hiding, weights)));
         }
-        &h + drop(&self.feed.forward(&h, self.dropout, pass))
+        let (h, normed) = self.feed.norm.after(&h, &branch);
+        &h + drop(&self.feed.forward(&normed, self.dropout, pass))
     }
 }
 

@@ -131,7 +131,7 @@ impl Heads {
     fn forward(&self, h: &Tensor, (k, v): &(Tensor, Tensor), mask: &Mask, dropout: f64, pass: Pass) -> Tensor {
         let q = Attention::split(&self.q.forward(h), self.attention.heads);
         let read = self.merge.forward(&self.attention.forward(&q, k, v, mask, rate(dropout, pass)));
-        self.norm.forward(&(h + dropped(&read, dropout, pass)))
+        self.norm.after(h, &dropped(&read, dropout, pass)).1
     }
 }
 
@@ -177,7 +177,7 @@ impl Block {
             h = cross.forward(&h, keys, seen, self.dropout, pass);
         }
         let fed = self.down.forward(&self.up.forward(&h).relu());
-        self.norm.forward(&(&h + dropped(&fed, self.dropout, pass)))
+        self.norm.after(&h, &dropped(&fed, self.dropout, pass)).1
     }
 }
 

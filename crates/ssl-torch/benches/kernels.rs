@@ -69,6 +69,76 @@ fn attention(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Rows and features of a stream, and features inside its feed-forward.
+const STREAM: (i64, i64, i64) = (4096, 384, 1536);
+
+/// What stands between the products of a layer: bytes of memory read and written once, so that the rate is one of bandwidth.
+fn elementwise(criterion: &mut Criterion) {
+    Runtime::start(Choice::Cpu, None).expect("libtorch");
+    let (n, d, wide) = STREAM;
+    for (name, kind, bytes) in [("fp32", Kind::Float, 4), ("bf16", Kind::BFloat16, 2)] {
+        let leaf = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind).set_requires_grad(true);
+        let backward = |out: &[Tensor], up: &[Tensor], leaves: &[&Tensor]| {
+            for leaf in leaves {
+                optimizer::drop_grads(&[leaf.shallow_clone()]).expect("a leaf");
+            }
+            let sums: Vec<Tensor> = out.iter().zip(up).map(|(out, up)| out.view(-1).dot(&up.view(-1))).collect();
+            Tensor::run_backward(&sums, leaves, false, false)
+        };
+        let (h, branch, gain) = (leaf(&[n, d]), leaf(&[n, d]), leaf(&[d]));
+        let up = [leaf(&[n, d]).detach(), leaf(&[n, d]).detach()];
+        let mut group = criterion.benchmark_group(format!("residual and norm, forward and backward, {name}"));
+        // Forward two read and two written, backward three read and one written.
+        group.throughput(Throughput::Bytes((8 * n * d * bytes) as u64)).sample_size(30);
+        for (centre, norm) in [(kernels::Centre::Mean, "layer norm"), (kernels::Centre::Origin, "RMS norm")] {
+            let fused = kernels::Norm { centre, gain: &gain, bias: None, eps: 1e-5 };
+            group.bench_function(format!("{norm}, fused"), |bencher| {
+                bencher.iter(|| {
+                    let (stream, y) = fused.after(&h, &branch).expect("a norm");
+                    backward(&[stream, y], &up, &[&h, &branch, &gain])
+                });
+            });
+            group.bench_function(format!("{norm}, libtorch"), |bencher| {
+                bencher.iter(|| {
+                    let stream = &h + &branch;
+                    let y = match centre {
+                        kernels::Centre::Mean => stream.layer_norm([d], Some(&gain), None::<&Tensor>, 1e-5, false),
+                        kernels::Centre::Origin => stream.rms_norm([d], Some(&gain), 1e-5),
+                    };
+                    backward(&[stream, y], &up, &[&h, &branch, &gain])
+                });
+            });
+        }
+        group.finish();
+        let (gate, raise, up) = (leaf(&[n, wide]), leaf(&[n, wide]), [leaf(&[n, wide]).detach()]);
+        let mut group = criterion.benchmark_group(format!("activations, forward and backward, {name}"));
+        // GELU: one read and one written, two read and one written; SwiGLU: two and one, three and two.
+        for (title, gated, moved) in [("GELU", false, 5), ("SwiGLU", true, 8)] {
+            group.throughput(Throughput::Bytes((moved * n * wide * bytes) as u64)).sample_size(30);
+            group.bench_function(format!("{title}, fused"), |bencher| {
+                bencher.iter(|| {
+                    if gated {
+                        let y = kernels::Activation::Silu.gate(&gate, &raise).expect("a gate");
+                        backward(&[y], &up, &[&gate, &raise])
+                    } else {
+                        backward(&[kernels::Activation::Gelu.of(&gate).expect("an activation")], &up, &[&gate])
+                    }
+                });
+            });
+            group.bench_function(format!("{title}, libtorch"), |bencher| {
+                bencher.iter(|| {
+                    if gated {
+                        backward(&[gate.silu() * &raise], &up, &[&gate, &raise])
+                    } else {
+                        backward(&[gate.gelu("none")], &up, &[&gate])
+                    }
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
 fn adamw(criterion: &mut Criterion) {
     let tensors = |n: usize| (0..n).map(|_| Tensor::randn([512, 512], (Kind::Float, Device::Cpu))).collect::<Vec<_>>();
     let (params, grads, means, squares) = (tensors(16), tensors(16), tensors(16), tensors(16));
@@ -96,5 +166,5 @@ fn adamw(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loss, attention, adamw);
+criterion_group!(benches, loss, attention, elementwise, adamw);
 criterion_main!(benches);

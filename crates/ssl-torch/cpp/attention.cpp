@@ -1,14 +1,19 @@
 // Scaled dot-product attention on the CPU, forward and backward, without holding the scores of more than a few queries.
 //
-// Products run in fp32 whatever the tensors' type, on operands that are read once and then lie in the cache. What comes after a
-// query is not computed and then hidden but, a few keys at the diagonal apart, not computed.
-#include "bf16.h"
+// Products run in fp32 on operands that are read once and then lie in the cache; of bf16 tensors, on processors that can, on pairs
+// of bf16 that add up in fp32. What comes after a query is not computed and then hidden but, a few keys at the diagonal apart,
+// not computed.
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define PAIRS 1
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -43,28 +48,19 @@ struct Head {
 
 }  // namespace
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DISPATCH 1
+#define LOOPS "attention_loop.h"
+#include "each_unit.h"
+
+#ifdef PAIRS
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
-namespace avx512 {
-constexpr int LANES = 16, ROWS = 12;
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")
+namespace avx512_bf16 {
+constexpr int LANES = 16;
 #include "attention_loop.h"
-}
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-constexpr int LANES = 8, ROWS = 6;
-#include "attention_loop.h"
+#include "attention_dots.h"
 }
 #pragma GCC pop_options
 #endif
-
-namespace portable {
-constexpr int LANES = 4, ROWS = 4;
-#include "attention_loop.h"
-}
 
 namespace {
 
@@ -77,22 +73,22 @@ struct Loops {
 };
 
 template <typename T>
-Loops<T> choose() {
-#ifdef DISPATCH
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw"))
-    return {avx512::forward_head<T>, avx512::backward_group<T>, avx512::COLUMNS};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return {avx2::forward_head<T>, avx2::backward_group<T>, avx2::COLUMNS};
+Loops<T> choose(int64_t e) {
+#ifdef PAIRS
+  if constexpr (std::is_same_v<T, uint16_t>)
+    if (has_avx512() && __builtin_cpu_supports("avx512bf16") && e % 2 == 0)
+      return {avx512_bf16::forward_dots, avx512_bf16::backward_dots, avx512_bf16::COLUMNS};
 #endif
-  return {portable::forward_head<T>, portable::backward_group<T>, portable::COLUMNS};
+  return {BEST_UNIT(forward_head<T>), BEST_UNIT(backward_group<T>), BEST_UNIT(COLUMNS)};
 }
 
 // Room of a thread, kept from call to call.
 float* space_of(int64_t floats) {
+  constexpr int64_t LINE = 64;
   thread_local std::vector<float> space;
-  if (static_cast<int64_t>(space.size()) < floats) space.resize(floats);
-  return space.data();
+  if (static_cast<int64_t>(space.size()) < floats + LINE) space.resize(floats + LINE);
+  // A vector that lies across two lines of the cache is read twice.
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(space.data()) + LINE - 1) / LINE * LINE);
 }
 
 // Queries `[b, h, t, e]`, keys and values `[b, g, s, e]`, in any order of rows; the result `[b, t, h e]`.
@@ -126,7 +122,7 @@ struct Call {
 
   template <typename T>
   void forward() const {
-    const Loops<T> loops = choose<T>();
+    const Loops<T> loops = choose<T>(q.size(3));
     const int64_t heads = q.size(1);
     at::parallel_for(0, q.size(0) * heads, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
@@ -138,7 +134,7 @@ struct Call {
 
   template <typename T>
   void backward(const at::Tensor& d_out, const at::Tensor& d_q, const at::Tensor& d_k, const at::Tensor& d_v) const {
-    const Loops<T> loops = choose<T>();
+    const Loops<T> loops = choose<T>(q.size(3));
     const int64_t groups = k.size(1), heads = q.size(1) / groups;
     at::parallel_for(0, q.size(0) * groups, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
@@ -150,7 +146,7 @@ struct Call {
         head.d_v = data<T>(d_v) + b * d_v.stride(0) + g * d_v.stride(1);
         head.d_q_row = d_q.stride(2), head.d_k_row = d_k.stride(2), head.d_v_row = d_v.stride(2);
         head.d_q_head = d_q.stride(1);
-        const int64_t floats = 4 * head.s * head.wide + 5 * head.wide * portable::QUERIES + 2 * portable::KEYS * portable::QUERIES;
+        const int64_t floats = 4 * head.s * head.wide + 5 * head.wide * portable::QUERIES + 4 * portable::KEYS * portable::QUERIES;
         loops.backward(head, heads, space_of(floats));
       }
     });

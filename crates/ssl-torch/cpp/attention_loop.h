@@ -3,37 +3,15 @@
 // Scores are held transposed, `[keys][QUERIES]`: a vector then is one key against LANES queries, so that maxima, sums and the
 // statistics of a row of the softmax are vertical, and every product below is one kernel over what already lies in memory.
 
-typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+#include "vector.h"
 
+// Rows of a tile: as many as leave registers for the rest.
+constexpr int ROWS = LANES == 16 ? 12 : LANES == 8 ? 6 : 4;
 // Columns of a tile, and queries of a block: a multiple of them.
 constexpr int64_t COLUMNS = 2 * LANES;
 constexpr int64_t QUERIES = 32;
 // Keys that the backward pass holds at once.
 constexpr int64_t KEYS = 128;
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE Vec get(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-INLINE void put(float* p, Vec x) { *reinterpret_cast<Vec*>(p) = x; }
-INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
-
-// e^x for x <= 0, to 2 units in the last place; 0 below -87. Source: Moshier, Cephes library (expf).
-INLINE Vec exponential(Vec x) {
-  const Vec held = x < -87.0f ? Vec{} - 87.0f : x;
-  const Vec shifted = held * 1.44269504f + 12582912.0f;  // rounds to a whole number in the low bits
-  const Vec whole = shifted - 12582912.0f;
-  const Vec r = (held - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Vec y = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  y = y * r + 8.3334519073e-3f;
-  y = y * r + 4.1665795894e-2f;
-  y = y * r + 1.6666665459e-1f;
-  y = y * r + 5.0000001201e-1f;
-  y = y * r * r + r + 1.0f;
-  const Ints power = (reinterpret_cast<const Ints&>(shifted) - (0x4B400000 - 127)) << 23;
-  const Vec value = y * reinterpret_cast<const Vec&>(power);
-  return x < -87.0f ? Vec{} : value;
-}
 
 // C[R][COLUMNS] = (add ? C : 0) + A[R][depth] B[depth][COLUMNS]; the tile stays in registers while `depth` passes by.
 template <int R>
@@ -190,5 +168,3 @@ static void backward_group(Head<T> h, int64_t heads, float* space) {
       write(h.d_v + k * h.d_v_row + j, d_values[k * h.wide + j]);
     }
 }
-
-#undef INLINE

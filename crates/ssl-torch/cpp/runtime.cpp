@@ -33,7 +33,13 @@ int ssl_release_memory() {
 
 int ssl_flush_denormals(int on) { GUARD(at::globalContext().setFlushDenormal(on != 0)) }
 
-int ssl_deterministic(int on) { GUARD(at::globalContext().setDeterministicAlgorithms(on != 0, false)) }
+// libtorch then also fills every new tensor with not-a-number, a twentieth of a step: what we read we have written.
+int ssl_deterministic(int on) {
+  GUARD({
+    at::globalContext().setDeterministicAlgorithms(on != 0, false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+  })
+}
 
 // Bytes that a CUDA device has free, whoever asks for them.
 int ssl_free_on_cuda(int64_t device, int64_t* bytes) {

@@ -85,6 +85,17 @@ unsafe extern "C" {
         total: *mut *mut C_tensor,
         nats: *mut *mut C_tensor,
     ) -> c_int;
+    pub(crate) fn ssl_normalise(
+        x: *mut C_tensor,
+        branch: *mut C_tensor,
+        gain: *mut C_tensor,
+        bias: *mut C_tensor,
+        centred: c_int,
+        eps: f64,
+        stream: *mut *mut C_tensor,
+        y: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn ssl_activation(x: *mut C_tensor, up: *mut C_tensor, kind: c_int, out: *mut *mut C_tensor) -> c_int;
     pub(crate) fn ssl_attention(
         q: *mut C_tensor,
         k: *mut C_tensor,

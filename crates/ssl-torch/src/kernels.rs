@@ -5,7 +5,7 @@ use std::ptr;
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::{check, handle, ssl_attention, ssl_attention_packed, ssl_linear_cross_entropy};
+use crate::ffi::{check, handle, ssl_activation, ssl_attention, ssl_attention_packed, ssl_linear_cross_entropy, ssl_normalise};
 
 /// Cross-entropy of an output head without holding all logits: `sum_i w_i (log sum_j exp(h_i . e_j) - h_i . e_(y_i))`.
 ///
@@ -74,5 +74,115 @@ pub fn attention_packed(qkv_btp: &Tensor, heads: i64, kv_heads: i64, causal: boo
     unsafe {
         check(ssl_attention_packed(handle(qkv_btp), heads, kv_heads, i32::from(causal), scale, &raw mut out))?;
         Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// What a normalisation divides by, and takes away before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Centre {
+    /// The mean goes, and the deviation is 1. Source: Ba, Kiros and Hinton 2016, equation 3.
+    Mean,
+    /// Only the root of the mean square is 1. Source: Zhang and Sennrich 2019, equation 4.
+    Origin,
+}
+
+/// A norm over the last axis: `y = (x - mean) / sqrt(mean((x - mean)²) + eps) * gain + bias`, in fp32 whatever the tensors' type.
+#[derive(Debug)]
+pub struct Norm<'a> {
+    /// Whether the mean is taken away.
+    pub centre: Centre,
+    /// `[d]`.
+    pub gain: &'a Tensor,
+    /// `[d]`.
+    pub bias: Option<&'a Tensor>,
+    /// Added to the mean square.
+    pub eps: f64,
+}
+
+impl Norm<'_> {
+    /// The norm of `x`, `[.., d]` to `[.., d]`. Differentiable once, as all of these.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn of(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.call(x, None, false)?.1)
+    }
+
+    /// `x` itself and its norm: as [`Norm::of`], but the gradients of the two are added on the way.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn beside(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.call(x, None, true)
+    }
+
+    /// `x + branch`, and the norm of that, in one pass; all `[.., d]`.
+    ///
+    /// # Errors
+    /// When shapes or types do not fit.
+    pub fn after(&self, x: &Tensor, branch: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.call(x, Some(branch), true)
+    }
+
+    fn call(&self, x: &Tensor, branch: Option<&Tensor>, stream: bool) -> Result<(Tensor, Tensor)> {
+        let (mut sum, mut y) = (ptr::null_mut(), ptr::null_mut());
+        let optional = |tensor: Option<&Tensor>| tensor.map_or(ptr::null_mut(), handle);
+        let wanted = if stream { &raw mut sum } else { ptr::null_mut() };
+        let centred = i32::from(self.centre == Centre::Mean);
+        // SAFETY: the handles outlive the call, and null stands for what is absent; on success the results asked for are new
+        // tensors that nothing else owns.
+        unsafe {
+            check(ssl_normalise(
+                handle(x),
+                optional(branch),
+                handle(self.gain),
+                optional(self.bias),
+                centred,
+                self.eps,
+                wanted,
+                &raw mut y,
+            ))?;
+            let sum = if stream { Tensor::from_ptr(sum) } else { Tensor::new() };
+            Ok((sum, Tensor::from_ptr(y)))
+        }
+    }
+}
+
+/// A non-linearity, element by element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x Phi(x)`. Source: Hendrycks and Gimpel 2016, section 2.
+    Gelu = 0,
+    /// The same by a hyperbolic tangent (there, equation 2).
+    GeluTanh = 1,
+    /// `x / (1 + e^-x)`. Source: Elfwing, Uchibe and Doya 2017.
+    Silu = 2,
+}
+
+impl Activation {
+    /// `f(x)`. Differentiable once; only `x` is kept for it.
+    ///
+    /// # Errors
+    /// When `x` has no axis.
+    pub fn of(self, x: &Tensor) -> Result<Tensor> {
+        self.call(x, None)
+    }
+
+    /// `f(gate) * up`, both `[.., n]` of one type. Differentiable once; only the two are kept for it. Source: Shazeer 2020, equation 5.
+    ///
+    /// # Errors
+    /// When shapes or types do not fit.
+    pub fn gate(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        self.call(gate, Some(up))
+    }
+
+    fn call(self, x: &Tensor, up: Option<&Tensor>) -> Result<Tensor> {
+        let mut out = ptr::null_mut();
+        // SAFETY: the handles outlive the call, and null stands for what is absent; on success the result is a new tensor that
+        // nothing else owns.
+        unsafe {
+            check(ssl_activation(handle(x), up.map_or(ptr::null_mut(), handle), self as i32, &raw mut out))?;
+            Ok(Tensor::from_ptr(out))
+        }
     }
 }

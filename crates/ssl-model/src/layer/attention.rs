@@ -6,6 +6,8 @@ use ssl_data::batch::{Attend, Rows};
 use ssl_torch::kernels;
 use tch::{Device, Kind, Tensor};
 
+use super::whole;
+
 /// Which keys each query may see, made once a batch and shared by all layers.
 #[derive(Debug)]
 pub enum Mask {
@@ -100,7 +102,7 @@ impl Attention {
     pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
         let (_, _, t, e) = q_bhte.size4().unwrap_or_default();
         if let Some(causal) = mask.fused(t, dropout, q_bhte.device()) {
-            return Self::made(kernels::attention(q_bhte, k_bgse, v_bgse, causal, scale(e)));
+            return whole(kernels::attention(q_bhte, k_bgse, v_bgse, causal, scale(e)));
         }
         let repeat = |x: &Tensor| match self.heads / self.kv_heads {
             1 => x.shallow_clone(),
@@ -127,16 +129,11 @@ impl Attention {
         let (b, t, p) = qkv_btp.size3().unwrap_or_default();
         let all = self.heads + 2 * self.kv_heads;
         if let Some(causal) = mask.fused(t, dropout, qkv_btp.device()) {
-            return Self::made(kernels::attention_packed(qkv_btp, self.heads, self.kv_heads, causal, scale(p / all)));
+            return whole(kernels::attention_packed(qkv_btp, self.heads, self.kv_heads, causal, scale(p / all)));
         }
         let heads_bpte = qkv_btp.view([b, t, all, p / all]).transpose(1, 2);
         let parts = heads_bpte.split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1);
         self.forward(&parts[0], &parts[1], &parts[2], mask, dropout)
-    }
-
-    /// Operations panic on faults, as `tch` does.
-    fn made(result: ssl_torch::Result<Tensor>) -> Tensor {
-        result.unwrap_or_else(|fault| panic!("{fault}"))
     }
 
     /// The same over scores that are not divided by √e and to which `scores` are added: they have or stretch to

@@ -60,7 +60,7 @@ impl MaskedHead {
 
     /// The vector that is compared with each token's embedding, `[.., d]` to `[.., e]`.
     pub fn transform(&self, hidden: &Tensor) -> Tensor {
-        self.norm.forward(&self.dense.forward(hidden).gelu(self.activation.approximate()))
+        self.norm.forward(&self.activation.forward(&self.dense.forward(hidden)))
     }
 
     /// The loss of rows; the head reads only the positions that count.

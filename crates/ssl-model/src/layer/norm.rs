@@ -1,7 +1,9 @@
 //! Normalisation over the last axis.
 
+use ssl_torch::kernels::{Centre, Norm};
 use tch::Tensor;
 
+use super::whole;
 use crate::init::Init;
 use crate::params::Params;
 
@@ -21,13 +23,27 @@ impl LayerNorm {
         Self { gain, bias, eps }
     }
 
+    fn norm(&self) -> Norm<'_> {
+        Norm { centre: Centre::Mean, gain: &self.gain, bias: self.bias.as_ref(), eps: self.eps }
+    }
+
     /// `[.., d]` to `[.., d]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.gain.size(), Some(&self.gain), self.bias.as_ref(), self.eps, false)
+        whole(self.norm().of(x))
+    }
+
+    /// The stream as it goes on, and its norm for a branch.
+    pub fn beside(&self, h: &Tensor) -> (Tensor, Tensor) {
+        whole(self.norm().beside(h))
+    }
+
+    /// The stream with a branch added, and its norm.
+    pub fn after(&self, h: &Tensor, branch: &Tensor) -> (Tensor, Tensor) {
+        whole(self.norm().after(h, branch))
     }
 }
 
-/// `y = x / sqrt(mean(x²) + eps) * g`, the division in fp32. Source: Zhang and Sennrich 2019, equation 4.
+/// `y = x / sqrt(mean(x²) + eps) * g`. Source: Zhang and Sennrich 2019, equation 4.
 #[derive(Debug)]
 pub struct RmsNorm {
     gain: Tensor,
@@ -40,8 +56,22 @@ impl RmsNorm {
         Self { gain: params.add(format!("{name}.weight"), &[width], Init::Ones), eps }
     }
 
+    fn norm(&self) -> Norm<'_> {
+        Norm { centre: Centre::Origin, gain: &self.gain, bias: None, eps: self.eps }
+    }
+
     /// `[.., d]` to `[.., d]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm(self.gain.size(), Some(&self.gain), self.eps)
+        whole(self.norm().of(x))
+    }
+
+    /// The stream as it goes on, and its norm for a branch.
+    pub fn beside(&self, h: &Tensor) -> (Tensor, Tensor) {
+        whole(self.norm().beside(h))
+    }
+
+    /// The stream with a branch added, and its norm.
+    pub fn after(&self, h: &Tensor, branch: &Tensor) -> (Tensor, Tensor) {
+        whole(self.norm().after(h, branch))
     }
 }

@@ -1,0 +1,68 @@
+// Vectors of LANES floats and what loops over them share; included inside a namespace once for each kind of vector unit, which
+// has set LANES, hence no include guard. Tensors in memory are fp32 or, as bits, bf16.
+
+typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE Vec get(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+INLINE Vec get(const uint16_t* p) {
+  const Words wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Words) << 16;
+  return reinterpret_cast<const Vec&>(wide);
+}
+
+// The upper halves, rounded as `narrow` rounds.
+INLINE Halves halves(Vec x) {
+  const Words word = reinterpret_cast<const Words&>(x);
+  const Words rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16;
+  const Ints odd = x != x;
+  return __builtin_convertvector(reinterpret_cast<const Words&>(odd) != 0 ? Words{} + 0x7FC0 : rounded, Halves);
+}
+
+INLINE void put(float* p, Vec x) { *reinterpret_cast<Vec*>(p) = x; }
+INLINE void put(uint16_t* p, Vec x) { *reinterpret_cast<Halves*>(p) = halves(x); }
+
+// The lanes of `p[i..n]`, of which there may be fewer than LANES; the rest are 0, and are not written.
+template <typename T>
+INLINE Vec get(const T* p, int64_t i, int64_t n) {
+  if (i + LANES <= n) return get(p + i);
+  T some[LANES] = {};
+  __builtin_memcpy(some, p + i, (n - i) * sizeof(T));
+  return get(some);
+}
+
+template <typename T>
+INLINE void put(T* p, int64_t i, int64_t n, Vec x) {
+  if (i + LANES <= n) return put(p + i, x);
+  T some[LANES];
+  put(some, x);
+  __builtin_memcpy(p + i, some, (n - i) * sizeof(T));
+}
+
+INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+INLINE float sum_of(Vec x) {
+  float sum = 0;
+  for (int lane = 0; lane < LANES; ++lane) sum += x[lane];
+  return sum;
+}
+
+// e^x for x <= 0, to 2 units in the last place; 0 below -87. Source: Moshier, Cephes library (expf).
+INLINE Vec exponential(Vec x) {
+  const Vec held = x < -87.0f ? Vec{} - 87.0f : x;
+  const Vec shifted = held * 1.44269504f + 12582912.0f;  // rounds to a whole number in the low bits
+  const Vec whole = shifted - 12582912.0f;
+  const Vec r = (held - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  Vec y = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  const Ints power = (reinterpret_cast<const Ints&>(shifted) - (0x4B400000 - 127)) << 23;
+  const Vec value = y * reinterpret_cast<const Vec&>(power);
+  return x < -87.0f ? Vec{} : value;
+}
