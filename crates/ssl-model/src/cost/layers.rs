@@ -16,8 +16,6 @@ pub(super) struct Stack {
     /// Features inside the feed-forward, and how they come about.
     pub(super) up: u64,
     pub(super) feed: Feed,
-    /// Whether norms divide by the root of the mean square, of several operations.
-    pub(super) root: bool,
     /// Whether queries and keys are turned by their positions.
     pub(super) rotary: bool,
     pub(super) dropout: bool,
@@ -180,7 +178,7 @@ impl Parts {
                 let [width, heads, e, up] = [c.width, c.heads, c.head_width, c.feed_forward_width].map(u64::from);
                 let inner = heads * e;
                 let feed = if c.gated { Feed::Gated } else { Feed::Relu };
-                let stack = Stack { width, heads, inner, shared: inner, up, feed, root: true, scored: true, ..Stack::default() };
+                let stack = Stack { width, heads, inner, shared: inner, up, feed, scored: true, ..Stack::default() };
                 let stack = Stack { dropout: c.dropout > 0.0, ..stack };
                 Self::pair(stack, [c.layers, c.decoder_layers()], size, Head { width, ..all })
             }
@@ -212,7 +210,7 @@ impl Parts {
 fn llama(c: &LlamaConfig) -> Stack {
     let [layers, width, heads, kv, up] = [c.layers, c.width, c.heads, c.kv_heads, c.feed_forward_width].map(u64::from);
     let shared = width / heads.max(1) * kv;
-    Stack { layers, width, heads, inner: width, shared, up, feed: Feed::Gated, root: true, rotary: true, ..Stack::default() }
+    Stack { layers, width, heads, inner: width, shared, up, feed: Feed::Gated, rotary: true, ..Stack::default() }
 }
 
 fn bert(c: &BertConfig) -> Stack {

@@ -35,21 +35,15 @@ fn kept(stack: &Stack, load: &Load, bytes: u64) -> u64 {
     let (n, t, source) = (load.positions(), load.tokens, load.rows * load.source);
     let drop = u64::from(dropout);
     if stack.feed == Feed::Recurrent {
-        // Four gates before and after their non-linearities, in two products each, both states, and the products of the cell.
-        return bytes * n * d * (layers * (22 + drop) + 2 + 2 * drop);
+        // Four gates, both states, and what the cell makes of them.
+        return bytes * n * d * (layers * (10 + drop) + 2 + 2 * drop);
     }
-    // In fp32 a root-mean-square norm keeps its quotient too; below that, copies in fp32 as well.
-    let norm = d * match (stack.root, bytes) {
-        (false, _) => 1,
-        (true, 4) => 2,
-        (true, _) => 5,
-    };
     let branches = if stack.cross { 3 } else { 2 };
     let feed = match stack.feed {
         Feed::Recurrent => 0,
         Feed::Relu => up * (1 + 2 * drop * u64::from(stack.scored)),
         Feed::Gelu => 2 * up,
-        Feed::Gated => 4 * up,
+        Feed::Gated => 3 * up,
     };
     let fused = !dropout && !stack.scored;
     let scores = |seen: u64| if fused { 0 } else { heads * seen * (1 + 2 * drop) + 5 * inner };
@@ -57,9 +51,9 @@ fn kept(stack: &Stack, load: &Load, bytes: u64) -> u64 {
     let turned = if stack.rotary { 4 * (inner + stack.shared) } else { 0 };
     let own = 4 * inner + turned + scores(t) + mask(t);
     let cross = if stack.cross { 2 * inner + scores(load.source) + mask(load.source) } else { 0 };
-    let layer = branches * (d + norm + drop * d) + feed + own + cross;
+    let layer = branches * (2 + drop) * d + feed + own + cross;
     let source_keys = if stack.cross { 2 * inner * source } else { 0 };
-    bytes * (layers * (n * layer + source_keys) + n * (d + norm + drop * d))
+    bytes * (layers * (n * layer + source_keys) + n * (2 + drop) * d)
 }
 
 /// Bytes of gradients on their way through one layer.
