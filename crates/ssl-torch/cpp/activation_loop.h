@@ -49,25 +49,27 @@ INLINE Value activated(Vec x) {
 
 // A row of `n`: y = f(x), times the gate's other side where there is one.
 template <typename T, int KIND>
-static void forward_row(const Row<T>& r) {
-  for (int64_t i = 0; i < r.n; i += LANES) {
-    Vec y = activated<KIND>(get(r.x, i, r.n)).at;
-    if (r.up) y *= get(r.up, i, r.n);
-    put(r.y, i, r.n, y);
-  }
+static void forward_row(const Row<T>& row) {
+  const Row<T> r = row;
+  sweep(r.n, EACH {
+    Vec y = activated<KIND>(get(r.x, i, n)).at;
+    if (r.up) y *= get(r.up, i, n);
+    put(r.y, i, n, y);
+  });
 }
 
 template <typename T, int KIND>
-static void backward_row(const Row<T>& r) {
-  for (int64_t i = 0; i < r.n; i += LANES) {
-    const Value f = activated<KIND>(get(r.x, i, r.n));
-    Vec d = get(r.d_y, i, r.n);
+static void backward_row(const Row<T>& row) {
+  const Row<T> r = row;
+  sweep(r.n, EACH {
+    const Value f = activated<KIND>(get(r.x, i, n));
+    Vec d = get(r.d_y, i, n);
     if (r.up) {
-      put(r.d_up, i, r.n, d * f.at);
-      d *= get(r.up, i, r.n);
+      put(r.d_up, i, n, d * f.at);
+      d *= get(r.up, i, n);
     }
-    put(r.d_x, i, r.n, d * f.slope);
-  }
+    put(r.d_x, i, n, d * f.slope);
+  });
 }
 
 template <typename T>

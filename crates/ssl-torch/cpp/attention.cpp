@@ -12,7 +12,6 @@
 #include <vector>
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define PAIRS 1
-#include <immintrin.h>
 #endif
 
 namespace {
@@ -54,11 +53,13 @@ struct Head {
 #ifdef PAIRS
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")
+#define WIDE
 namespace avx512_bf16 {
 constexpr int LANES = 16;
 #include "attention_loop.h"
 #include "attention_dots.h"
 }
+#undef WIDE
 #pragma GCC pop_options
 #endif
 

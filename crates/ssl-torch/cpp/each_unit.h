@@ -3,12 +3,15 @@
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#include <immintrin.h>
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+#define WIDE
 namespace avx512 {
 constexpr int LANES = 16;
 #include LOOPS
 }
+#undef WIDE
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")

@@ -1,5 +1,5 @@
 // Vectors of LANES floats and what loops over them share; included inside a namespace once for each kind of vector unit, which
-// has set LANES, hence no include guard. Tensors in memory are fp32 or, as bits, bf16.
+// has set LANES (and WIDE for AVX-512), hence no include guard. Tensors in memory are fp32 or, as bits, bf16.
 
 typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
@@ -9,23 +9,31 @@ typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_a
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE Vec get(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+// The compiler takes wide vectors of these apart, so that where they are wide they are named.
 INLINE Vec get(const uint16_t* p) {
+#ifdef WIDE
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16);
+#else
   const Words wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Words) << 16;
   return reinterpret_cast<const Vec&>(wide);
+#endif
 }
 
 // The upper halves, rounded as `narrow` rounds.
 INLINE Halves halves(Vec x) {
   const Words word = reinterpret_cast<const Words&>(x);
-  const Words rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16;
-  const Ints odd = x != x;
-  return __builtin_convertvector(reinterpret_cast<const Words&>(odd) != 0 ? Words{} + 0x7FC0 : rounded, Halves);
+  const Words rounded = (word + 0x7FFF + ((word >> 16) & 1)) >> 16, whole = x != x ? Words{} + 0x7FC0 : rounded;
+#ifdef WIDE
+  return (Halves)_mm512_cvtepi32_epi16((__m512i)whole);
+#else
+  return __builtin_convertvector(whole, Halves);
+#endif
 }
 
 INLINE void put(float* p, Vec x) { *reinterpret_cast<Vec*>(p) = x; }
 INLINE void put(uint16_t* p, Vec x) { *reinterpret_cast<Halves*>(p) = halves(x); }
 
-// The lanes of `p[i..n]`, of which there may be fewer than LANES; the rest are 0, and are not written.
+// The lanes of `p[i..n]`, of which there may be fewer than LANES: the rest are 0, and are not written.
 template <typename T>
 INLINE Vec get(const T* p, int64_t i, int64_t n) {
   if (i + LANES <= n) return get(p + i);
@@ -42,12 +50,28 @@ INLINE void put(T* p, int64_t i, int64_t n, Vec x) {
   __builtin_memcpy(p + i, some, (n - i) * sizeof(T));
 }
 
+// `f(i, end)` of every LANES of `n` places, and then of the rest: what ends at `end` is there. All but the last are whole,
+// and the compiler sees that.
+template <typename F>
+INLINE void sweep(int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) f(i, i + LANES);
+  if (i < n) f(i, n);
+}
+#define EACH [&](int64_t i, int64_t n) __attribute__((always_inline))
+
 INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
+// The sum of all lanes, in pairs.
 INLINE float sum_of(Vec x) {
-  float sum = 0;
-  for (int lane = 0; lane < LANES; ++lane) sum += x[lane];
-  return sum;
+#pragma GCC unroll 4
+  for (int step = LANES / 2; step > 0; step /= 2) {
+    Ints other = {};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; ++lane) other[lane] = lane ^ step;
+    x += __builtin_shuffle(x, other);
+  }
+  return x[0];
 }
 
 // e^x for x <= 0, to 2 units in the last place; 0 below -87. Source: Moshier, Cephes library (expf).
