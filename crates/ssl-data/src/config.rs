@@ -13,7 +13,7 @@ pub struct DataConfig {
     /// What the files hold.
     #[serde(default)]
     pub format: Format,
-    /// The JSONL field that holds the text.
+    /// The field of JSON, or the column of a table, that holds the text.
     #[serde(default = "default_field")]
     pub field: String,
     /// What counts as one document in plain text.
@@ -69,7 +69,7 @@ pub enum PairsConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// By the end of the name: `.jsonl` and `.ndjson` are JSONL, everything else is text.
+    /// By the end of the name, see [`Format::of_name`]; everything else is text.
     #[default]
     Auto,
     /// Plain text.
@@ -78,6 +78,38 @@ pub enum Format {
     Markdown,
     /// One JSON object a line.
     Jsonl,
+    /// One JSON array, each of whose elements is as a line of JSONL.
+    Json,
+    /// Values parted by commas, with the columns' names in the first row; the text stands in the column `field`.
+    Csv,
+    /// The same, parted by tabs.
+    Tsv,
+    /// A page of the web, whose main text is the document.
+    Html,
+    /// An archive of the web (ISO 28500), of pages (WARC) or of their text (WET).
+    Warc,
+    /// A dump of a MediaWiki, each of whose articles is a document.
+    Wiki,
+    /// A tar archive, each of whose files has the format of its name.
+    Tar,
+}
+
+impl Format {
+    /// The format that the end of a file's name stands for, which is in lower case and without what names a compression; text
+    /// where it stands for none.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+            "jsonl" | "ndjson" => Self::Jsonl,
+            "json" => Self::Json,
+            "csv" => Self::Csv,
+            "tsv" => Self::Tsv,
+            "html" | "htm" | "xhtml" => Self::Html,
+            "warc" | "wet" => Self::Warc,
+            "tar" => Self::Tar,
+            _ => Self::Text,
+        }
+    }
 }
 
 /// What counts as one document in plain text.
@@ -122,6 +154,8 @@ pub enum BadUtf8 {
     Replace,
     /// The run ends, with file and offset.
     Fail,
+    /// The encoding is found out and the text decoded, see [`crate::encoding`]; what it cannot be is replaced and counted.
+    Detect,
 }
 
 /// How text is cleaned; a document that fails a bound is dropped and counted under its reason.
@@ -138,11 +172,35 @@ pub struct CleanConfig {
     pub max_repeated_lines: f64,
     /// Whether equal documents are kept once.
     pub dedup: bool,
+    /// Whether text that was once decoded by the wrong encoding is repaired, as ftfy does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mojibake: bool,
+    /// What is taken away around texts of some kinds, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub boilerplate: Vec<Boilerplate>,
+}
+
+/// What surrounds texts of one kind and is the same in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boilerplate {
+    /// The notices before and behind a book of Project Gutenberg.
+    Gutenberg,
+    /// The head of a mail or a Usenet post, the lines it quotes, and its signature.
+    Mail,
 }
 
 impl Default for CleanConfig {
     fn default() -> Self {
-        Self { bad_utf8: BadUtf8::default(), min_chars: 1, max_chars: None, max_repeated_lines: 1.0, dedup: true }
+        Self {
+            bad_utf8: BadUtf8::default(),
+            min_chars: 1,
+            max_chars: None,
+            max_repeated_lines: 1.0,
+            dedup: true,
+            mojibake: false,
+            boilerplate: Vec::new(),
+        }
     }
 }
 
