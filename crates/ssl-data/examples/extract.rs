@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut pages = Vec::new();
     for path in std::env::args().skip(1) {
         let mut bytes = fs::read(&path)?;
-        if path.ends_with(".gz") {
+        if bytes.starts_with(&[0x1f, 0x8b]) {
             let packed = std::mem::take(&mut bytes);
             MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes)?;
         }

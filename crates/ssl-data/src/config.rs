@@ -88,7 +88,7 @@ pub enum Format {
     Html,
     /// An archive of the web (ISO 28500), of pages (WARC) or of their text (WET).
     Warc,
-    /// A dump of a MediaWiki, each of whose articles is a document.
+    /// A dump of a wiki of `MediaWiki`, each of whose articles is a document.
     Wiki,
     /// A tar archive, each of whose files has the format of its name.
     Tar,

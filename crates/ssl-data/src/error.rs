@@ -128,7 +128,6 @@ impl Error {
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
             Self::Unread { .. } => "unpack or convert it first, or name in data.format what it holds",
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
-            Self::Damaged { .. } => "fetch the file again, or leave it out",
             Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
             Self::Line { .. } => "it must be a text with line ends",
             Self::Json { .. } => "each line must be one JSON object; see data.format",
@@ -138,7 +137,7 @@ impl Error {
             Self::Broken { reason: Reason::BadQuotes, .. } => {
                 "a cell with quotes in it must stand in quotes, and each of them be written twice"
             }
-            Self::Broken { .. } => "fetch the file again, or leave it out",
+            Self::Damaged { .. } | Self::Broken { .. } => "fetch the file again, or leave it out",
             Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
             Self::NothingLeft { .. } => "loosen data.clean, or read more",
             Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",

@@ -188,7 +188,7 @@ pub(super) fn hint(node: &Node<'_>) -> Hint {
         return Hint::Beside;
     }
     let (class, id) = (get("class").unwrap_or(""), get("id").unwrap_or(""));
-    if words(class).chain(words(id)).any(|word| is_beside(word)) {
+    if words(class).chain(words(id)).any(is_beside) {
         return Hint::Beside;
     }
     if [class, id].into_iter().any(names_body) { Hint::Body } else { Hint::None }

@@ -33,7 +33,7 @@ pub(super) fn render(page: &Measured<'_>, root: usize) -> String {
         }
         at += 1;
     }
-    out.text
+    out.out
 }
 
 /// The line ends before and behind an element.
@@ -50,7 +50,7 @@ fn lines(tag: Tag) -> u8 {
 /// Text that grows; white space is written only when something follows it.
 #[derive(Default)]
 struct Text {
-    text: String,
+    out: String,
     /// Line ends that are due.
     due: u8,
     /// Whether a space is due.
@@ -84,7 +84,7 @@ impl Text {
     fn push(&mut self, text: &str) {
         if self.pre > 0 && !text.trim().is_empty() {
             self.gap();
-            self.text.push_str(text.trim_end());
+            self.out.push_str(text.trim_end());
             self.due = self.due.max(u8::from(text.ends_with('\n')));
             return;
         }
@@ -102,21 +102,21 @@ impl Text {
             return;
         }
         self.gap();
-        self.text.push_str(word);
+        self.out.push_str(word);
     }
 
     /// Writes the white space that is due.
     fn gap(&mut self) {
         let mark = std::mem::take(&mut self.mark);
-        let begins_line = self.due > 0 || self.text.is_empty();
-        if !self.text.is_empty() {
-            self.text.extend(std::iter::repeat_n('\n', self.due as usize));
+        let begins_line = self.due > 0 || self.out.is_empty();
+        if !self.out.is_empty() {
+            self.out.extend(std::iter::repeat_n('\n', self.due as usize));
             if !begins_line && self.space && mark != " | " {
-                self.text.push(' ');
+                self.out.push(' ');
             }
         }
         match (mark, begins_line) {
-            ("- ", true) | (" | ", false) => self.text.push_str(mark),
+            ("- ", true) | (" | ", false) => self.out.push_str(mark),
             _ => {}
         }
         (self.due, self.space) = (0, false);

@@ -21,6 +21,12 @@ pub(super) struct Tokens<'a> {
     opaque: Option<&'static str>,
 }
 
+enum Markup<'a> {
+    Tag(Token<'a>),
+    /// A comment or a declaration, which is no part of the page.
+    Comment,
+}
+
 /// Elements whose content is no text of the page.
 const OPAQUE: [&str; 11] =
     ["script", "style", "noscript", "textarea", "title", "iframe", "noframes", "xmp", "svg", "template", "noembed"];
@@ -41,8 +47,8 @@ impl<'a> Tokens<'a> {
         self.rest = &self.rest[ends.unwrap_or(self.rest.len())..];
     }
 
-    /// The tag or other markup at the start of the rest; none where `<` is only a character.
-    fn markup(&mut self) -> Option<Option<Token<'a>>> {
+    /// Takes the tag or other markup at the start of the rest; says no where `<` is only a character.
+    fn markup(&mut self) -> Option<Markup<'a>> {
         let rest = self.rest;
         let bytes = rest.as_bytes();
         match *bytes.get(1)? {
@@ -53,13 +59,13 @@ impl<'a> Tokens<'a> {
                     memchr(b'>', bytes).map(|at| at + 1)
                 };
                 self.rest = &rest[end.unwrap_or(rest.len())..];
-                Some(None)
+                Some(Markup::Comment)
             }
             b'/' if bytes.get(2).is_some_and(u8::is_ascii_alphabetic) => {
                 let end = memchr(b'>', bytes).unwrap_or(rest.len());
                 let name = name_at(rest, 2);
                 self.rest = rest.get(end + 1..).unwrap_or("");
-                Some(Some(Token::Close(name)))
+                Some(Markup::Tag(Token::Close(name)))
             }
             byte if byte.is_ascii_alphabetic() => {
                 let name = name_at(rest, 1);
@@ -69,7 +75,7 @@ impl<'a> Tokens<'a> {
                 let attributes = &behind[..end];
                 let opaque = OPAQUE.iter().find(|opaque| name.eq_ignore_ascii_case(opaque));
                 self.opaque = opaque.filter(|_| !attributes.ends_with('/')).copied();
-                Some(Some(Token::Open(name, attributes)))
+                Some(Markup::Tag(Token::Open(name, attributes)))
             }
             _ => None,
         }
@@ -90,8 +96,8 @@ impl<'a> Iterator for Tokens<'a> {
             let mut from = 0;
             if self.rest.starts_with('<') {
                 match self.markup() {
-                    Some(Some(token)) => return Some(token),
-                    Some(None) => continue,
+                    Some(Markup::Tag(token)) => return Some(token),
+                    Some(Markup::Comment) => continue,
                     None => from = 1,
                 }
             }

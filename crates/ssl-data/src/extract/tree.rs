@@ -239,7 +239,7 @@ mod tests {
             if node.is_text {
                 out.push_str(node.text);
             } else {
-                out.push_str(&format!("{:?}(", node.tag));
+                out += &(format!("{:?}", node.tag) + "(");
                 ends.push(node.end);
             }
         }

@@ -53,22 +53,33 @@ fn without_blocks(source: &str) -> String {
         let mut keep = true;
         let room = open.len() < DEPTH;
         if rest.starts_with("{{") && room {
-            (open.push(Open::Template), hidden += 1, take = 2, keep = false);
+            open.push(Open::Template);
+            hidden += 1;
+            take = 2;
+            keep = false;
         } else if rest.starts_with("{|") && room && begins_line() {
-            (open.push(Open::Table), hidden += 1, take = 2, keep = false);
+            open.push(Open::Table);
+            hidden += 1;
+            take = 2;
+            keep = false;
         } else if rest.starts_with("}}") && open.contains(&Open::Template) {
             hidden -= close(&mut open, Open::Template);
-            (take = 2, keep = false);
+            take = 2;
+            keep = false;
         } else if rest.starts_with("|}") && begins_line() && open.contains(&Open::Table) {
             hidden -= close(&mut open, Open::Table);
-            (take = 2, keep = false);
+            take = 2;
+            keep = false;
         } else if rest.starts_with("[[") && room {
-            (open.push(Open::Link(out.len(), out.len())), take = 2, keep = false);
+            open.push(Open::Link(out.len(), out.len()));
+            take = 2;
+            keep = false;
         } else if rest.starts_with("]]") && matches!(open.last(), Some(Open::Link(..))) {
             if let Some(Open::Link(start, label)) = open.pop() {
                 end_link(&mut out, start, label);
             }
-            (take = 2, keep = false);
+            take = 2;
+            keep = false;
         } else if rest.starts_with('|')
             && let Some(Open::Link(_, label)) = open.last_mut()
         {
@@ -79,15 +90,19 @@ fn without_blocks(source: &str) -> String {
             if hidden == 0 {
                 out.push_str(rest[1..end].split_once(' ').map_or("", |(_, label)| label));
             }
-            (take = (end + usize::from(rest[end..].starts_with(']'))), keep = false);
+            take = end + usize::from(rest[end..].starts_with(']'));
+            keep = false;
         } else if rest.starts_with("<!--") {
-            (take = rest.find("-->").map_or(rest.len(), |end| end + 3), keep = false);
+            take = rest.find("-->").map_or(rest.len(), |end| end + 3);
+            keep = false;
         } else if rest.starts_with('<') {
             if let Some(end) = element(rest, &mut endless) {
-                (take = end, keep = false);
+                take = end;
+                keep = false;
             }
         } else if rest.starts_with("''") {
-            (take = rest.bytes().take(5).take_while(|&byte| byte == b'\'').count(), keep = false);
+            take = rest.bytes().take(5).take_while(|&byte| byte == b'\'').count();
+            keep = false;
         }
         if keep && hidden == 0 {
             out.push_str(&rest[..take]);

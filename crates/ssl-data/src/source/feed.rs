@@ -123,7 +123,7 @@ impl<'a> Feed<'a> {
 
     /// Goes on with the next gzip member behind damage. The fault is given back where it is no damage, or ends the file.
     pub(super) fn skip_damage(&mut self, fault: io::Error) -> io::Result<bool> {
-        if fault.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        if fault.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>) {
             return Err(fault);
         }
         self.bytes.get_mut().skip_damage()

@@ -65,7 +65,7 @@ impl Value {
 
 impl Elements {
     /// Passes over what stands between values; the first byte of the next, if there is one.
-    fn to_value(&mut self, feed: &mut Feed<'_>) -> io::Result<Option<u8>> {
+    fn pass_to_value(&mut self, feed: &mut Feed<'_>) -> io::Result<Option<u8>> {
         loop {
             let block = feed.fill_buf()?;
             let Some(&byte) = block.first() else { return Ok(None) };
@@ -87,7 +87,7 @@ impl Elements {
 
 impl Cut for Elements {
     fn next(&mut self, feed: &mut Feed<'_>) -> io::Result<Option<Item>> {
-        if self.to_value(feed)?.is_none() {
+        if self.pass_to_value(feed)?.is_none() {
             return Ok(None);
         }
         let (line, offset, limit) = (feed.line, feed.offset, feed.limit);

@@ -31,23 +31,31 @@ pub(super) struct Files {
     number: u64,
 }
 
+/// What a header gives.
+enum Next {
+    Item(Item),
+    /// A file, which stands open now, or something to pass over.
+    More,
+    End,
+}
+
 impl Files {
     pub(super) fn new(unit: Unit, field: &str) -> Self {
         Self { unit, field: field.into(), open: None, archive: None, name: None, size: None, number: 0 }
     }
 
-    /// Reads the next header and opens its file; what is refused is an item, and the end of the archive is none.
-    fn header(&mut self, feed: &mut Feed<'_>) -> io::Result<Option<Option<Item>>> {
+    /// Reads the next header and opens its file; what is refused is an item.
+    fn header(&mut self, feed: &mut Feed<'_>) -> io::Result<Next> {
         let mut block = Vec::new();
         feed.take(BLOCK).read_to_end(&mut block)?;
         if block.iter().all(|&byte| byte == 0) {
             // What stands behind the end is filling.
             feed.skip(u64::MAX)?;
-            return Ok(None);
+            return Ok(Next::End);
         }
         let Some(head) = Head::parse(&block) else {
             feed.abandoned = true;
-            return Ok(Some(Some(feed.dropped(Reason::Damaged, self.number + 1))));
+            return Ok(Next::Item(feed.dropped(Reason::Damaged, self.number + 1)));
         };
         let size = self.size.take().unwrap_or(head.size);
         let fill = (BLOCK - size % BLOCK) % BLOCK;
@@ -61,14 +69,14 @@ impl Files {
                 } else {
                     self.extend(&extended);
                 }
-                return Ok(Some(None));
+                return Ok(Next::More);
             }
             b'g' | b'K' | b'5' => {
                 if head.kind == b'5' {
                     self.name = None;
                 }
                 feed.skip(size.saturating_add(fill))?;
-                return Ok(Some(None));
+                return Ok(Next::More);
             }
             _ => {}
         }
@@ -86,7 +94,7 @@ impl Files {
                 if packing == Packing::Plain && format != Format::Tar {
                     feed.enter(size);
                     self.open = Some((records::cut(format, self.unit, &self.field), fill));
-                    return Ok(Some(None));
+                    return Ok(Next::More);
                 }
                 Reason::NotText
             }
@@ -95,7 +103,7 @@ impl Files {
         let item = feed.dropped(refused, if refused == Reason::Refused { self.number } else { 1 });
         self.close(feed);
         feed.skip(size.saturating_add(fill))?;
-        Ok(Some(Some(item)))
+        Ok(Next::Item(item))
     }
 
     /// Takes a name and a size out of a pax header: lines of `LENGTH KEY=VALUE`.
@@ -143,9 +151,9 @@ impl Cut for Files {
                 return Ok(None);
             }
             match self.header(feed)? {
-                None => return Ok(None),
-                Some(Some(item)) => return Ok(Some(item)),
-                Some(None) => {}
+                Next::End => return Ok(None),
+                Next::Item(item) => return Ok(Some(item)),
+                Next::More => {}
             }
         }
     }

@@ -148,16 +148,16 @@ impl Archive {
             }
         }
         if !begins_record(&line) {
-            self.to_next_record(source)?;
+            self.pass_to_next_record(source)?;
             return Ok(Some(Entry::Damaged));
         }
         let Some(fields) = self.head(source)? else {
-            self.to_next_record(source)?;
+            self.pass_to_next_record(source)?;
             return Ok(Some(Entry::Damaged));
         };
         let stated = http::field(&fields, "Content-Length").map(|length| length.parse::<u64>().unwrap_or(0));
         if stated.is_some_and(|length| length > self.limit) {
-            self.to_next_record(source)?;
+            self.pass_to_next_record(source)?;
             return Ok(Some(Entry::TooLarge));
         }
         let mut block = Vec::new();
@@ -229,7 +229,7 @@ impl Archive {
             }
             if block.len() as u64 > self.limit.saturating_add(HEAD_LINE) {
                 block.clear();
-                self.to_next_record(source)?;
+                self.pass_to_next_record(source)?;
                 return Ok(false);
             }
         }
@@ -241,7 +241,7 @@ impl Archive {
     }
 
     /// Passes over everything up to the next line that begins a record, or the member's end.
-    fn to_next_record(&mut self, source: &mut impl Members) -> io::Result<()> {
+    fn pass_to_next_record(&mut self, source: &mut impl Members) -> io::Result<()> {
         let mut line = Vec::new();
         loop {
             line.clear();

@@ -1,4 +1,4 @@
-//! Cuts a MediaWiki dump (`<mediawiki><page>...`) into its articles: pages of the first name space that are no redirections,
+//! Cuts a dump of a wiki (`<mediawiki><page>...`) into its articles: pages of the first name space that are no redirections,
 //! each with its last revision. What a page holds is wikitext, which cleaning turns into text.
 
 use std::io::{self, BufRead, Read};

@@ -22,23 +22,23 @@ pub(super) struct Charmap {
 
 /// In the order in which they are tried.
 pub(super) static CHARMAPS: LazyLock<[Charmap; 10]> = LazyLock::new(|| {
-    let windows = |name, encoding| Charmap::new(name, true, of(encoding));
+    let windows = |name, encoding| Charmap::new(name, true, &of(encoding));
     let latin1 = std::array::from_fn(|at| char::from(at as u8 + 0x80));
     let mut cp437 = latin1;
     for (at, c) in CP437.chars().enumerate().take(128) {
         cp437[at] = c;
     }
     [
-        Charmap::new("latin-1", false, latin1),
+        Charmap::new("latin-1", false, &latin1),
         windows("windows-1252", WINDOWS_1252),
         windows("windows-1251", WINDOWS_1251),
         windows("windows-1250", WINDOWS_1250),
         windows("windows-1253", WINDOWS_1253),
         windows("windows-1254", WINDOWS_1254),
         windows("windows-1257", WINDOWS_1257),
-        Charmap::new("iso-8859-2", false, of(ISO_8859_2)),
-        Charmap::new("macintosh", false, of(MACINTOSH)),
-        Charmap::new("cp437", false, cp437),
+        Charmap::new("iso-8859-2", false, &of(ISO_8859_2)),
+        Charmap::new("macintosh", false, &of(MACINTOSH)),
+        Charmap::new("cp437", false, &cp437),
     ]
 });
 
@@ -52,12 +52,12 @@ fn of(encoding: &'static Encoding) -> [char; 128] {
 }
 
 impl Charmap {
-    fn new(name: &'static str, sloppy: bool, upper: [char; 128]) -> Self {
+    fn new(name: &'static str, sloppy: bool, upper: &[char; 128]) -> Self {
         let mut bytes: HashMap<char, u8> = upper.iter().zip(0x80..=0xff).map(|(&c, byte)| (c, byte)).collect();
         if sloppy {
             bytes.insert('\u{fffd}', 0x1a);
         }
-        Self { name, sloppy, upper, bytes }
+        Self { name, sloppy, upper: *upper, bytes }
     }
 
     /// What a byte of the upper half stands for.
