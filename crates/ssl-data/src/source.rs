@@ -196,7 +196,12 @@ impl Finder<'_> {
                     if let Some(extension) = unread {
                         return Err(Error::Unread { path: path.into(), extension });
                     }
-                    Format::of_name(stem)
+                    match Format::of_name(stem) {
+                        // Pairs are lines: two columns with a tab between are what `pairs.tab` reads, and no table.
+                        Format::Jsonl => Format::Jsonl,
+                        _ if self.config.pairs.is_some() => Format::Text,
+                        format => format,
+                    }
                 }
                 named => named,
             };
