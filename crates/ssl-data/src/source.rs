@@ -13,6 +13,7 @@ mod csv;
 mod feed;
 mod json;
 mod jsonl;
+mod kept;
 mod lines;
 mod open;
 mod pages;

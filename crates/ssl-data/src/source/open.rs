@@ -9,6 +9,7 @@ use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::Input;
+use super::kept::Kept;
 use crate::error::{Error, Result};
 
 /// A small file may unpack to this much under any ratio: a megabyte of one letter is no attack.
@@ -19,7 +20,7 @@ const WINDOW_LOG: u32 = 27;
 const CHUNK: usize = 256 << 10;
 
 /// How a gzip member begins (RFC 1952, section 2.3), its method included.
-const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+pub(super) const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// How a file is compressed, by the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ fn stopped() -> io::Error {
 }
 
 /// The file as stored; hashes what it reads.
-struct Raw<'a> {
+pub(super) struct Raw<'a> {
     path: PathBuf,
     file: File,
     hash: blake3::Hasher,
@@ -127,7 +128,7 @@ enum Decoder<'a> {
     Plain(Raw<'a>),
     Gzip(Box<MultiGzDecoder<BufReader<Raw<'a>>>>),
     /// One member at a time; absent only while one follows another.
-    Members(Option<Box<GzDecoder<BufReader<Raw<'a>>>>>),
+    Members(Option<Box<GzDecoder<Kept<'a>>>>),
     Zstd(zstd::Decoder<'static, BufReader<Raw<'a>>>),
 }
 
@@ -157,7 +158,9 @@ impl<'a> Unpacked<'a> {
             // An empty file is no damaged gzip file; it is reported as empty.
             _ if stamp.size == 0 => Decoder::Plain(raw),
             Packing::Plain => Decoder::Plain(raw),
-            Packing::Gzip if members => Decoder::Members(Some(Box::new(GzDecoder::new(BufReader::with_capacity(CHUNK, raw))))),
+            Packing::Gzip if members => {
+                Decoder::Members(Some(Box::new(GzDecoder::new(Kept::new(BufReader::with_capacity(CHUNK, raw))))))
+            }
             Packing::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, raw)))),
             Packing::Zstd => {
                 let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(CHUNK, raw)).and_then(|mut decoder| {
@@ -174,7 +177,7 @@ impl<'a> Unpacked<'a> {
         match &self.decoder {
             Decoder::Plain(raw) => raw,
             Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
-            Decoder::Members(decoder) => decoder.as_ref().expect("a decoder outside of a change").get_ref().get_ref(),
+            Decoder::Members(decoder) => decoder.as_ref().expect("a decoder outside of a change").get_ref().raw(),
             Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
     }
@@ -183,12 +186,14 @@ impl<'a> Unpacked<'a> {
     pub(super) fn next_member(&mut self) -> io::Result<bool> {
         let Decoder::Members(slot) = &mut self.decoder else { return Ok(false) };
         let mut rest = slot.take().expect("a decoder outside of a change").into_inner();
+        rest.begin();
         let looked = rest.fill_buf().map(|bytes| (!bytes.is_empty(), bytes.starts_with(&MAGIC[..bytes.len().min(2)])));
         // A decoder would read some of what is no member, and what follows it would not be found.
         let garbage = matches!(looked, Ok((true, false)));
         if garbage {
-            self.passed = Some(find_member(&mut rest));
+            self.passed = Some(rest.find_next());
         }
+        rest.begin();
         *slot = Some(Box::new(GzDecoder::new(rest)));
         if garbage {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no gzip member"));
@@ -203,7 +208,8 @@ impl<'a> Unpacked<'a> {
             return found;
         }
         let mut rest = slot.take().expect("a decoder outside of a change").into_inner();
-        let found = find_member(&mut rest);
+        let found = rest.find_next();
+        rest.begin();
         *slot = Some(Box::new(GzDecoder::new(rest)));
         found
     }
@@ -237,24 +243,5 @@ impl Read for Unpacked<'_> {
             return Err(io::Error::other(Error::Expansion { path: self.raw().path.clone(), limit: self.expansion }));
         }
         Ok(read)
-    }
-}
-
-/// Reads up to bytes that look like the head of a gzip member and says whether there are such.
-fn find_member(bytes: &mut impl BufRead) -> io::Result<bool> {
-    loop {
-        let block = bytes.fill_buf()?;
-        if block.is_empty() {
-            return Ok(false);
-        }
-        // The magic number, deflate, and flags without reserved bits. It must lie within one block; a head across the border
-        // of two costs one more member.
-        let found = block.windows(4).position(|head| head[..3] == MAGIC && head[3] < 0x20);
-        if let Some(at) = found {
-            bytes.consume(at);
-            return Ok(true);
-        }
-        let all = block.len();
-        bytes.consume(all);
     }
 }

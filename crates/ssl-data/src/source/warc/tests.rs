@@ -147,8 +147,13 @@ fn what_is_cut_off_or_damaged_is_said_and_the_rest_is_read() {
     let mut broken = two.clone();
     let checksum = broken.len() - 8;
     broken[checksum] ^= 1;
+    let mut astray = two.clone();
+    let middle = astray.len() / 2;
+    astray[middle..middle + 40].fill(0xff);
     let read = |parts: &[&[u8]]| blocks(&of_bytes("x.warc.gz", &parts.concat(), 10_000));
     assert_eq!(read(&[&one, &broken, &one]), ["One", "Damaged", "One"]);
+    assert_eq!(read(&[&one, &astray, &one, &two]), ["One", "Damaged", "One", &long]);
+    assert_eq!(read(&[&one, &two[..two.len() / 2], &one]), ["One", "Damaged", "One"]);
     assert_eq!(read(&[&one, &two[..two.len() / 2]]), ["One", "Damaged"]);
     assert_eq!(read(&[&one, b"garbage", &one]), ["One", "Damaged", "One"]);
     assert_eq!(read(&[&one, b"garbage"]), ["One", "Damaged"]);
