@@ -1,3 +1,5 @@
+//! Against ftfy: texts of our own with what it makes of them, and its own cases.
+
 use std::fs;
 use std::path::Path;
 

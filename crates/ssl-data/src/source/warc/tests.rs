@@ -1,3 +1,5 @@
+//! Against warcio: archives of our own and real ones, and what it ends at.
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
