@@ -12,10 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{BadUtf8, CleanConfig, DataConfig, Format, PairsConfig};
 use crate::document::{BORDER, Document, Origin};
+use crate::encoding::{self, Decoded};
 use crate::error::Error;
+use crate::extract;
 use crate::source::{Record, field};
 
+mod boilerplate;
 mod mend;
+mod mojibake;
 
 use mend::mend;
 
@@ -35,6 +39,18 @@ pub enum Reason {
     TooLarge,
     /// Bytes that are not UTF-8.
     InvalidUtf8,
+    /// A record of an archive that is broken, or cut off before its end.
+    Damaged,
+    /// An answer of a server that is no page: a redirection or an error.
+    HttpStatus,
+    /// Something else than text, such as a picture.
+    NotText,
+    /// A page without a text to read.
+    NoMainText,
+    /// A row of a table with quotes that open or close where they may not.
+    BadQuotes,
+    /// A link, a device or a name that leads elsewhere, in an archive.
+    Refused,
     /// A line of JSONL that is no JSON object.
     NotJson,
     /// A line of JSONL without text in the field.
@@ -54,6 +70,12 @@ impl fmt::Display for Reason {
             Self::TooLong => "too-long",
             Self::TooLarge => "too-large",
             Self::InvalidUtf8 => "invalid-utf8",
+            Self::Damaged => "damaged",
+            Self::HttpStatus => "http-status",
+            Self::NotText => "not-text",
+            Self::NoMainText => "no-main-text",
+            Self::BadQuotes => "bad-quotes",
+            Self::Refused => "refused",
             Self::NotJson => "not-json",
             Self::NoText => "no-text",
             Self::RepeatedLines => "repeated-lines",
@@ -73,22 +95,36 @@ pub struct Repairs {
     pub line_ends: u64,
     /// Bytes of white space removed at ends of lines and around the document.
     pub space_bytes: u64,
-    /// Broken UTF-8 sequences replaced by U+FFFD.
+    /// Broken sequences of bytes replaced by U+FFFD.
     pub invalid_sequences: u64,
+    /// Bytes of what surrounds texts of its kind.
+    pub boilerplate_bytes: u64,
+    /// Lines in which text decoded by the wrong encoding was repaired.
+    pub mojibake_lines: u64,
+    /// Documents decoded from another encoding than UTF-8.
+    pub decoded_documents: u64,
     /// Documents that were not in normalization form C.
     pub composed_documents: u64,
 }
 
 impl Repairs {
+    fn note(&mut self, decoded: &Decoded<'_>) {
+        self.invalid_sequences += decoded.broken;
+        self.decoded_documents += u64::from(decoded.encoding != "UTF-8");
+    }
+
     /// The counts under their names.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 6] {
+    pub fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("byte-order-marks", self.byte_order_marks),
             ("control-characters", self.control_characters),
             ("line-ends", self.line_ends),
             ("space-bytes", self.space_bytes),
             ("invalid-sequences", self.invalid_sequences),
+            ("boilerplate-bytes", self.boilerplate_bytes),
+            ("mojibake-lines", self.mojibake_lines),
+            ("decoded-documents", self.decoded_documents),
             ("composed-documents", self.composed_documents),
         ]
     }
@@ -111,13 +147,24 @@ pub enum Verdict {
 pub fn clean(record: Record, config: &DataConfig) -> Verdict {
     let origin = record.origin.clone();
     let mut repairs = Repairs::default();
-    let sides = match sides(record, config, &mut repairs) {
+    let mut sides = match sides(record, config, &mut repairs) {
         Ok(sides) => sides,
         Err((reason, fault)) => return Verdict::Unreadable(reason, fault),
     };
     let mut whole = String::new();
-    for (index, (text, format)) in sides.iter().enumerate() {
-        let text = mend(text, *format, &mut repairs);
+    for (index, (text, format)) in sides.iter_mut().enumerate() {
+        if *format == Format::Html && text.is_empty() {
+            return Verdict::Dropped(Reason::NoMainText);
+        }
+        if config.clean.mojibake
+            && let Some((repaired, lines)) = mojibake::repair(text)
+        {
+            repairs.mojibake_lines += lines;
+            *text = repaired;
+        }
+        let mended = mend(text, *format, &mut repairs);
+        let text = boilerplate::strip(&mended, &config.clean.boilerplate);
+        repairs.boilerplate_bytes += (mended.len() - text.len()) as u64;
         if let Some(reason) = refuse(&text, &config.clean) {
             return Verdict::Dropped(reason);
         }
@@ -134,8 +181,14 @@ type Unreadable = (Reason, Error);
 
 /// The texts of a record: one, or the two sides of a pair.
 fn sides(record: Record, config: &DataConfig, repairs: &mut Repairs) -> Result<Vec<(String, Format)>, Unreadable> {
-    let Record { bytes, target, origin, offset, format } = record;
-    let text = decode(bytes, &origin, offset, &config.clean, repairs)?;
+    let Record { bytes, target, origin, offset, format, charset } = record;
+    if format == Format::Html {
+        return Ok(vec![(page(&bytes, charset.as_deref(), repairs), format)]);
+    }
+    let text = decode(bytes, charset.as_deref(), &origin, offset, &config.clean, repairs)?;
+    if format == Format::Wiki {
+        return Ok(vec![(extract::wiki_text(&text), format)]);
+    }
     // Only the first line of a file can begin with a byte-order mark by right.
     let json = text.strip_prefix('\u{feff}').filter(|_| offset == 0).unwrap_or(&text);
     let of = |name: &str| {
@@ -150,24 +203,35 @@ fn sides(record: Record, config: &DataConfig, repairs: &mut Repairs) -> Result<V
         }
         (_, other) => {
             let mut sides = vec![if format == Format::Jsonl { of(&config.field)? } else { (text, format) }];
-            if let Some(Record { bytes, origin, offset, format, .. }) = other.map(|other| *other) {
-                sides.push((decode(bytes, &origin, offset, &config.clean, repairs)?, format));
+            if let Some(Record { bytes, origin, offset, format, charset, .. }) = other.map(|other| *other) {
+                sides.push((decode(bytes, charset.as_deref(), &origin, offset, &config.clean, repairs)?, format));
             }
             Ok(sides)
         }
     }
 }
 
+/// The main text of a page.
+fn page(bytes: &[u8], charset: Option<&str>, repairs: &mut Repairs) -> String {
+    let decoded = encoding::decode_html(bytes, charset);
+    repairs.note(&decoded);
+    extract::main_text(&decoded.text)
+}
+
 /// The bytes of a record as text.
 fn decode(
     bytes: Vec<u8>,
+    charset: Option<&str>,
     origin: &Origin,
     offset: u64,
     rules: &CleanConfig,
     repairs: &mut Repairs,
 ) -> Result<String, Unreadable> {
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(text),
+        Ok(text) if rules.bad_utf8 != BadUtf8::Detect => Ok(text),
+        Ok(text) => Ok(detect(text.as_bytes(), charset, repairs)),
+        // A server that names the encoding need not be guessed at.
+        Err(fault) if rules.bad_utf8 == BadUtf8::Detect || charset.is_some() => Ok(detect(fault.as_bytes(), charset, repairs)),
         Err(fault) if rules.bad_utf8 == BadUtf8::Replace => {
             repairs.invalid_sequences +=
                 fault.as_bytes().utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count() as u64;
@@ -178,6 +242,12 @@ fn decode(
             Err((Reason::InvalidUtf8, Error::Utf8 { path: origin.path.to_path_buf(), offset }))
         }
     }
+}
+
+fn detect(bytes: &[u8], charset: Option<&str>, repairs: &mut Repairs) -> String {
+    let decoded = encoding::decode(bytes, charset);
+    repairs.note(&decoded);
+    decoded.text.into_owned()
 }
 
 /// The bound that the text breaks, if any.
@@ -223,7 +293,8 @@ mod tests {
     }
 
     fn record(bytes: &[u8], format: Format) -> Record {
-        Record { bytes: bytes.into(), target: None, origin: Origin { path: Path::new("a").into(), line: 3 }, offset: 10, format }
+        let origin = Origin { path: Path::new("a").into(), line: 3 };
+        Record { bytes: bytes.into(), target: None, origin, offset: 10, format, charset: None }
     }
 
     #[test]

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod format;
+
+pub use format::Format;
+
 /// What to read and how to prepare it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -13,7 +17,7 @@ pub struct DataConfig {
     /// What the files hold.
     #[serde(default)]
     pub format: Format,
-    /// The JSONL field that holds the text.
+    /// The field of JSON, or the column of a table, that holds the text.
     #[serde(default = "default_field")]
     pub field: String,
     /// What counts as one document in plain text.
@@ -65,21 +69,6 @@ pub enum PairsConfig {
     },
 }
 
-/// What an input file holds, under any compression.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// By the end of the name: `.jsonl` and `.ndjson` are JSONL, everything else is text.
-    #[default]
-    Auto,
-    /// Plain text.
-    Text,
-    /// Markdown, kept as written: its marks are part of what a model learns.
-    Markdown,
-    /// One JSON object a line.
-    Jsonl,
-}
-
 /// What counts as one document in plain text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -122,6 +111,8 @@ pub enum BadUtf8 {
     Replace,
     /// The run ends, with file and offset.
     Fail,
+    /// The encoding is found out and the text decoded, see [`crate::encoding`]; what it cannot be is replaced and counted.
+    Detect,
 }
 
 /// How text is cleaned; a document that fails a bound is dropped and counted under its reason.
@@ -138,11 +129,35 @@ pub struct CleanConfig {
     pub max_repeated_lines: f64,
     /// Whether equal documents are kept once.
     pub dedup: bool,
+    /// Whether text that was once decoded by the wrong encoding is repaired, as ftfy does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mojibake: bool,
+    /// What is taken away around texts of some kinds, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub boilerplate: Vec<Boilerplate>,
+}
+
+/// What surrounds texts of one kind and is the same in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boilerplate {
+    /// The notices before and behind a book of Project Gutenberg.
+    Gutenberg,
+    /// The head of a mail or a Usenet post, the lines it quotes, and its signature.
+    Mail,
 }
 
 impl Default for CleanConfig {
     fn default() -> Self {
-        Self { bad_utf8: BadUtf8::default(), min_chars: 1, max_chars: None, max_repeated_lines: 1.0, dedup: true }
+        Self {
+            bad_utf8: BadUtf8::default(),
+            min_chars: 1,
+            max_chars: None,
+            max_repeated_lines: 1.0,
+            dedup: true,
+            mojibake: false,
+            boilerplate: Vec::new(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::clean::Reason;
 use crate::corpus::SplitName;
 use crate::document::Origin;
 
@@ -31,6 +32,8 @@ pub enum Error {
     NoFiles { pattern: PathBuf },
     #[error("{} is not a glob: {reason}", pattern.display())]
     Glob { pattern: PathBuf, reason: String },
+    #[error("{}: files of the kind {extension} are not read", path.display())]
+    Unread { path: PathBuf, extension: &'static str },
     #[error("{}: not valid UTF-8 at byte {offset}", path.display())]
     Utf8 { path: PathBuf, offset: u64 },
     #[error("{}: damaged after {offset} unpacked bytes: {source}", path.display())]
@@ -41,6 +44,8 @@ pub enum Error {
     Line { path: PathBuf, limit: u64 },
     #[error("{origin}: not a JSON object: {reason}")]
     Json { origin: Origin, reason: String },
+    #[error("{origin}: a broken record: {reason}")]
+    Broken { origin: Origin, reason: Reason },
     #[error("{origin}: no text in field {field:?}")]
     Field { origin: Origin, field: String },
     #[error("{records} unreadable records, more than the limit of {limit}; the first: {first}")]
@@ -100,6 +105,7 @@ impl Error {
             Self::Io { .. } => ErrorKind::Resource,
             Self::NoFiles { .. }
             | Self::Glob { .. }
+            | Self::Unread { .. }
             | Self::EmptySplit { .. }
             | Self::WindowStride { .. }
             | Self::TrainTokenizer { .. }
@@ -120,14 +126,18 @@ impl Error {
                 "check who may read and write there"
             }
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
+            Self::Unread { .. } => "unpack or convert it first, or name in data.format what it holds",
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
-            Self::Damaged { .. } => "fetch the file again, or leave it out",
             Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
             Self::Line { .. } => "it must be a text with line ends",
             Self::Json { .. } => "each line must be one JSON object; see data.format",
             Self::Field { .. } => {
                 "name the field that holds the text in data.field, and the one beside it in data.pairs.field.target"
             }
+            Self::Broken { reason: Reason::BadQuotes, .. } => {
+                "a cell with quotes in it must stand in quotes, and each of them be written twice"
+            }
+            Self::Damaged { .. } | Self::Broken { .. } => "fetch the file again, or leave it out",
             Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
             Self::NothingLeft { .. } => "loosen data.clean, or read more",
             Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use crate::config::{DataConfig, PairsConfig, TokenizerConfig, WindowConfig};
+use crate::config::{DataConfig, Format, PairsConfig, TokenizerConfig, WindowConfig};
 use crate::corpus::{Corpus, SplitName};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
@@ -168,9 +168,18 @@ fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> R
         hash.update(blake3::hash(&bytes).as_bytes());
         *path = PathBuf::new();
     }
-    let inputs: Vec<_> = inputs.iter().map(|(input, stamp)| (&input.name, stamp.size, stamp.digest)).collect();
-    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, inputs))
+    let named: Vec<_> = inputs.iter().map(|(input, stamp)| (&input.name, stamp.size, stamp.digest)).collect();
+    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, named))
         .map_err(|source| Error::Manifest { path: into.into(), source })?;
+    // What is no text says so: such files were once read as text.
+    let formats: Vec<_> = inputs
+        .iter()
+        .enumerate()
+        .filter(|(_, input)| !matches!(input.0.format, Format::Text | Format::Markdown | Format::Jsonl))
+        .collect();
+    for (at, (input, _)) in formats {
+        hash.update(format!("{at} {:?}", input.format).as_bytes());
+    }
     Ok(hash.finalize().to_hex().to_string())
 }
 

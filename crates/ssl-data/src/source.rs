@@ -9,13 +9,25 @@ use crate::clean::Reason;
 use crate::config::{DataConfig, Format, Limits, PairsConfig, Unit};
 use crate::error::{Error, Result};
 
+mod csv;
+mod feed;
+mod json;
 mod jsonl;
+mod kept;
+mod lines;
 mod open;
+mod pages;
 mod records;
+mod tar;
+pub mod warc;
+mod wiki;
 
 pub use jsonl::field;
 pub use open::{Packing, Progress, Stamp, stamp};
 pub use records::{Item, Record, Records};
+
+/// Ends of names of files that hold text in ways that are not read: better said than dropped as broken text.
+const UNREAD: [&str; 9] = [".zip", ".7z", ".rar", ".bz2", ".xz", ".lz4", ".parquet", ".pdf", ".docx"];
 
 /// One file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +68,7 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     let (_, packing) = Packing::of(&name);
     let input = Input { path: path.into(), name: name.clone(), format: Format::Text, packing };
     let stamp = stamp(path, &progress, &|| false)?;
-    let records = Records::open(&input, stamp, Unit::Line, &limits, &progress, &|| false)?;
+    let records = Records::open(&input, stamp, Unit::Line, "", &limits, &progress, &|| false)?;
     let line = |item| match item {
         Ok(Item::Record(record)) => Some(Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned())),
         Ok(Item::Dropped(Reason::EmptyFile, _)) => None,
@@ -175,11 +187,23 @@ impl Finder<'_> {
         if self.seen.insert(real) {
             let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
             let lower = name.to_lowercase();
-            let (stem, packing) = Packing::of(&lower);
-            let extension = Path::new(stem).extension().unwrap_or_default();
+            let (stem, packing) = match lower.strip_suffix(".tgz") {
+                Some(_) => ("x.tar", Packing::Gzip),
+                None => Packing::of(&lower),
+            };
             let format = match self.config.format {
-                Format::Auto if extension == "jsonl" || extension == "ndjson" => Format::Jsonl,
-                Format::Auto => Format::Text,
+                Format::Auto => {
+                    let unread = UNREAD.iter().find(|extension| stem.ends_with(*extension));
+                    if let Some(extension) = unread {
+                        return Err(Error::Unread { path: path.into(), extension });
+                    }
+                    match Format::of_name(stem) {
+                        // Pairs are lines: two columns with a tab between are what `pairs.tab` reads, and no table.
+                        Format::Jsonl => Format::Jsonl,
+                        _ if self.config.pairs.is_some() => Format::Text,
+                        format => format,
+                    }
+                }
                 named => named,
             };
             self.inputs.push(Input { path: path.into(), name, format, packing });
@@ -253,6 +277,14 @@ mod tests {
     fn a_file_whose_name_looks_like_a_glob_is_that_file() {
         let dir = tree(&["a[1].txt", "a1.txt"]);
         assert_eq!(names(dir.path(), &["a[1].txt"]).expect("finds"), ["a[1].txt"]);
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_refused_by_name() {
+        let dir = tree(&["a.zip", "b.tgz"]);
+        assert!(matches!(names(dir.path(), &["a.zip"]), Err(Error::Unread { extension: ".zip", .. })));
+        let inputs = find(&config(&[dir.path().join("b.tgz")]), dir.path().join("no").as_path()).expect("finds");
+        assert_eq!((inputs[0].format, inputs[0].packing), (Format::Tar, Packing::Gzip));
     }
 
     #[test]

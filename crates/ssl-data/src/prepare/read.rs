@@ -90,7 +90,7 @@ fn read(
     for (index, (input, stamp)) in sources.iter().enumerate() {
         // A pair is a line of each side.
         let unit = if config.pairs.is_some() { Unit::Line } else { config.document };
-        let open = |input, stamp| Records::open(input, stamp, unit, &config.limits, progress, &stop);
+        let open = |input, stamp| Records::open(input, stamp, unit, &config.field, &config.limits, progress, &stop);
         let target = targets.get(index).map(|(input, stamp)| open(input, *stamp)).transpose();
         let (records, target) = match (open(input, *stamp), target) {
             (Ok(records), Ok(target)) => (records, target),
@@ -125,6 +125,9 @@ enum Judged {
 
 fn judge(item: Item, config: &DataConfig) -> Judged {
     match item {
+        Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes), origin) => {
+            Judged::Unreadable(reason, Error::Broken { origin, reason })
+        }
         Item::Dropped(reason, origin) => Judged::Dropped(reason, origin),
         Item::Record(record) => {
             let origin = record.origin.clone();

@@ -1,13 +1,15 @@
 //! Opens an input file and unpacks it, within bounds: what a hostile file may cost is known before it is read.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::Input;
+use super::kept::Kept;
 use crate::error::{Error, Result};
 
 /// A small file may unpack to this much under any ratio: a megabyte of one letter is no attack.
@@ -16,6 +18,9 @@ const FLOOR: u64 = 64 << 20;
 const WINDOW_LOG: u32 = 27;
 /// Bytes asked of the disk at once; also how much is read between two looks at whether to stop.
 const CHUNK: usize = 256 << 10;
+
+/// How a gzip member begins (RFC 1952, section 2.3), its method included.
+pub(super) const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// How a file is compressed, by the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +89,7 @@ fn stopped() -> io::Error {
 }
 
 /// The file as stored; hashes what it reads.
-struct Raw<'a> {
+pub(super) struct Raw<'a> {
     path: PathBuf,
     file: File,
     hash: blake3::Hasher,
@@ -122,6 +127,8 @@ impl Read for Raw<'_> {
 enum Decoder<'a> {
     Plain(Raw<'a>),
     Gzip(Box<MultiGzDecoder<BufReader<Raw<'a>>>>),
+    /// One member at a time; absent only while one follows another.
+    Members(Option<Box<GzDecoder<Kept<'a>>>>),
     Zstd(zstd::Decoder<'static, BufReader<Raw<'a>>>),
 }
 
@@ -132,13 +139,17 @@ pub(super) struct Unpacked<'a> {
     expansion: u64,
     /// Bytes given out so far.
     pub(super) offset: u64,
+    /// Whether a member was found behind what was none.
+    passed: Option<io::Result<bool>>,
 }
 
 impl<'a> Unpacked<'a> {
+    /// Opens `input`. With `members`, reading ends at the end of each gzip member, until [`Unpacked::next_member`].
     pub(super) fn open(
         input: &Input,
         stamp: Stamp,
         expansion: u64,
+        members: bool,
         progress: &'a Progress,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self> {
@@ -147,6 +158,9 @@ impl<'a> Unpacked<'a> {
             // An empty file is no damaged gzip file; it is reported as empty.
             _ if stamp.size == 0 => Decoder::Plain(raw),
             Packing::Plain => Decoder::Plain(raw),
+            Packing::Gzip if members => {
+                Decoder::Members(Some(Box::new(GzDecoder::new(Kept::new(BufReader::with_capacity(CHUNK, raw))))))
+            }
             Packing::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, raw)))),
             Packing::Zstd => {
                 let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(CHUNK, raw)).and_then(|mut decoder| {
@@ -156,15 +170,48 @@ impl<'a> Unpacked<'a> {
                 Decoder::Zstd(decoder.map_err(|fault| explain(fault, &input.path, 0))?)
             }
         };
-        Ok(Self { decoder, stamp, expansion, offset: 0 })
+        Ok(Self { decoder, stamp, expansion, offset: 0, passed: None })
     }
 
     fn raw(&self) -> &Raw<'a> {
         match &self.decoder {
             Decoder::Plain(raw) => raw,
             Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Decoder::Members(decoder) => decoder.as_ref().expect("a decoder outside of a change").get_ref().raw(),
             Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
+    }
+
+    /// Goes on with the next gzip member, if there is one.
+    pub(super) fn next_member(&mut self) -> io::Result<bool> {
+        let Decoder::Members(slot) = &mut self.decoder else { return Ok(false) };
+        let mut rest = slot.take().expect("a decoder outside of a change").into_inner();
+        rest.begin();
+        let looked = rest.fill_buf().map(|bytes| (!bytes.is_empty(), bytes.starts_with(&MAGIC[..bytes.len().min(2)])));
+        // A decoder would read some of what is no member, and what follows it would not be found.
+        let garbage = matches!(looked, Ok((true, false)));
+        if garbage {
+            self.passed = Some(rest.find_next());
+        }
+        rest.begin();
+        *slot = Some(Box::new(GzDecoder::new(rest)));
+        if garbage {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no gzip member"));
+        }
+        looked.map(|(more, _)| more)
+    }
+
+    /// Passes over what is left of a damaged gzip member, up to bytes that begin another; there may be none.
+    pub(super) fn skip_damage(&mut self) -> io::Result<bool> {
+        let Decoder::Members(slot) = &mut self.decoder else { return Ok(false) };
+        if let Some(found) = self.passed.take() {
+            return found;
+        }
+        let mut rest = slot.take().expect("a decoder outside of a change").into_inner();
+        let found = rest.find_next();
+        rest.begin();
+        *slot = Some(Box::new(GzDecoder::new(rest)));
+        found
     }
 
     /// Whether the file, read to its end, was still the one that was stamped.
@@ -187,6 +234,7 @@ impl Read for Unpacked<'_> {
                 });
             }
             Decoder::Gzip(decoder) => decoder.read(buffer)?,
+            Decoder::Members(decoder) => decoder.as_mut().expect("a decoder outside of a change").read(buffer)?,
             Decoder::Zstd(decoder) => decoder.read(buffer)?,
         };
         self.offset += read as u64;

@@ -1,17 +1,19 @@
-//! Cuts the bytes of one file into records: the whole file, its lines, or its blocks of lines.
+//! The one door to what a file holds: its records in order, whatever the format.
 
-use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use super::open::{Progress, Stamp, Unpacked, explain};
-use super::{Format, Input};
+use super::csv::Table;
+use super::feed::{Cut, Feed};
+use super::json::Elements;
+use super::open::{Progress, Stamp, explain};
+use super::pages::Pages;
+use super::tar::Files;
+use super::wiki::Dump;
+use super::{Format, Input, lines};
 use crate::clean::Reason;
 use crate::config::{Limits, Unit};
 use crate::document::Origin;
 use crate::error::{Error, Result};
-
-/// Bytes of unpacked text in the buffer.
-const BUFFER: usize = 256 << 10;
 
 /// The bytes of one document, as they stand in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Record {
     pub offset: u64,
     /// What the bytes are.
     pub format: Format,
+    /// The encoding that the server named, for a page of the web.
+    pub charset: Option<Box<str>>,
 }
 
 impl Record {
@@ -47,13 +51,8 @@ pub enum Item {
 /// The records of one file, in order; holds no more than one of them.
 pub struct Records<'a> {
     input: &'a Input,
-    bytes: BufReader<Unpacked<'a>>,
-    size: u64,
-    unit: Unit,
-    limit: u64,
-    /// The line and the byte that stand next.
-    line: u64,
-    offset: u64,
+    feed: Feed<'a>,
+    cut: Box<dyn Cut>,
     state: State,
 }
 
@@ -64,18 +63,9 @@ enum State {
     Done,
 }
 
-/// How a line came.
-#[derive(PartialEq, Eq)]
-enum Line {
-    Whole,
-    /// It has more bytes than are allowed, and was passed over.
-    Long,
-    /// There is none: the file has ended.
-    End,
-}
-
 impl<'a> Records<'a> {
-    /// Opens `input`, which must still be what `stamp` says. A line of JSONL is always one record, whatever `unit` says.
+    /// Opens `input`, which must still be what `stamp` says. `unit` cuts text; every other format has documents of its own;
+    /// those of a table stand in the column `field`.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -83,13 +73,13 @@ impl<'a> Records<'a> {
         input: &'a Input,
         stamp: Stamp,
         unit: Unit,
+        field: &str,
         limits: &Limits,
         progress: &'a Progress,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self> {
-        let bytes = BufReader::with_capacity(BUFFER, Unpacked::open(input, stamp, limits.expansion, progress, stop)?);
-        let unit = if input.format == Format::Jsonl { Unit::Line } else { unit };
-        Ok(Self { input, bytes, size: stamp.size, unit, limit: limits.document_bytes, line: 1, offset: 0, state: State::Begun })
+        let feed = Feed::open(input, stamp, limits, progress, stop)?;
+        Ok(Self { input, feed, cut: cut(input.format, unit, field), state: State::Begun })
     }
 
     /// The file that is read.
@@ -97,99 +87,20 @@ impl<'a> Records<'a> {
     pub fn path(&self) -> &std::path::Path {
         &self.input.path
     }
+}
 
-    fn read(&mut self) -> io::Result<Option<Item>> {
-        match self.unit {
-            Unit::File => self.file(),
-            Unit::Line => self.one_line(),
-            Unit::Block => self.block(),
-        }
-    }
-
-    fn file(&mut self) -> io::Result<Option<Item>> {
-        if self.state != State::Begun {
-            return Ok(None);
-        }
-        let mut bytes = Vec::with_capacity(self.size.min(self.limit) as usize + 1);
-        (&mut self.bytes).take(self.limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > self.limit {
-            // Nobody wants the rest, so it is not unpacked either.
-            self.state = State::Done;
-            return Ok(Some(self.too_large(1)));
-        }
-        Ok((!bytes.is_empty()).then(|| self.record(bytes, 1, 0)))
-    }
-
-    fn one_line(&mut self) -> io::Result<Option<Item>> {
-        loop {
-            let (mut bytes, line, offset) = (Vec::new(), self.line, self.offset);
-            match self.take_line(&mut bytes)? {
-                Line::End => return Ok(None),
-                Line::Long => return Ok(Some(self.too_large(line))),
-                // An empty line of JSONL is no record, by the format's own rules.
-                Line::Whole if self.input.format == Format::Jsonl && bytes.trim_ascii().is_empty() => {}
-                Line::Whole => return Ok(Some(self.record(bytes, line, offset))),
-            }
-        }
-    }
-
-    fn block(&mut self) -> io::Result<Option<Item>> {
-        let (mut bytes, mut begin, mut large) = (Vec::new(), None, false);
-        loop {
-            let (before, here) = (bytes.len(), (self.line, self.offset));
-            let taken = self.take_line(&mut bytes)?;
-            let empty = taken != Line::Long && bytes[before..].trim_ascii().is_empty();
-            if !empty {
-                begin.get_or_insert(here);
-                large |= taken == Line::Long || bytes.len() as u64 > self.limit;
-            }
-            if large {
-                bytes.clear();
-            }
-            if !empty {
-                continue;
-            }
-            bytes.truncate(before);
-            match begin {
-                Some((line, _)) if large => return Ok(Some(self.too_large(line))),
-                Some((line, offset)) => return Ok(Some(self.record(bytes, line, offset))),
-                None if taken == Line::End => return Ok(None),
-                None => {}
-            }
-        }
-    }
-
-    fn record(&self, bytes: Vec<u8>, line: u64, offset: u64) -> Item {
-        let origin = Origin { path: Arc::clone(&self.input.path), line };
-        Item::Record(Record { bytes, target: None, origin, offset, format: self.input.format })
-    }
-
-    fn too_large(&self, line: u64) -> Item {
-        Item::Dropped(Reason::TooLarge, Origin { path: Arc::clone(&self.input.path), line })
-    }
-
-    /// Appends the next line, with its end, unless it has more bytes than a document may have.
-    fn take_line(&mut self, into: &mut Vec<u8>) -> io::Result<Line> {
-        let before = into.len();
-        let mut read = (&mut self.bytes).take(self.limit.saturating_add(1)).read_until(b'\n', into)? as u64;
-        if read == 0 {
-            return Ok(Line::End);
-        }
-        let long = read > self.limit;
-        if long {
-            let mut ended = into.last() == Some(&b'\n');
-            into.truncate(before);
-            let mut rest = Vec::new();
-            while !ended {
-                rest.clear();
-                let more = (&mut self.bytes).take(BUFFER as u64).read_until(b'\n', &mut rest)?;
-                ended = more == 0 || rest.last() == Some(&b'\n');
-                read += more as u64;
-            }
-        }
-        self.offset += read;
-        self.line += 1;
-        Ok(if long { Line::Long } else { Line::Whole })
+/// How a format is cut into documents.
+pub(super) fn cut(format: Format, unit: Unit, field: &str) -> Box<dyn Cut> {
+    match format {
+        Format::Jsonl => lines::by(Unit::Line),
+        Format::Json => Box::new(Elements::default()),
+        Format::Csv => Box::new(Table::new(b',', field)),
+        Format::Tsv => Box::new(Table::new(b'\t', field)),
+        Format::Html => lines::by(Unit::File),
+        Format::Warc => Box::new(Pages::default()),
+        Format::Tar => Box::new(Files::new(unit, field)),
+        Format::Wiki => Box::new(Dump::default()),
+        Format::Auto | Format::Text | Format::Markdown => lines::by(unit),
     }
 }
 
@@ -200,7 +111,7 @@ impl Iterator for Records<'_> {
         if self.state == State::Done {
             return None;
         }
-        match self.read() {
+        match self.cut.next(&mut self.feed) {
             Ok(Some(item)) => {
                 if self.state == State::Begun {
                     self.state = State::Reading;
@@ -210,7 +121,7 @@ impl Iterator for Records<'_> {
             Ok(None) => {
                 let nothing = self.state == State::Begun;
                 self.state = State::Done;
-                if !self.bytes.get_ref().unchanged() {
+                if !self.feed.abandoned && !self.feed.unpacked().unchanged() {
                     return Some(Err(Error::Changed { path: self.input.path.to_path_buf() }));
                 }
                 let origin = Origin { path: Arc::clone(&self.input.path), line: 1 };
@@ -218,37 +129,36 @@ impl Iterator for Records<'_> {
             }
             Err(fault) => {
                 self.state = State::Done;
-                Some(Err(explain(fault, &self.input.path, self.bytes.get_ref().offset)))
+                Some(Err(explain(fault, &self.input.path, self.feed.unpacked().offset)))
             }
         }
     }
 }
 
+/// Reads files for the tests of formats.
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use std::io::Write;
     use std::path::Path;
-
-    use proptest::prelude::*;
 
     use super::super::{Packing, stamp};
     use super::*;
 
-    fn input(path: &Path, format: Format, packing: Packing) -> Input {
-        Input { path: path.into(), name: "x".into(), format, packing }
-    }
-
-    fn read(path: &Path, format: Format, unit: Unit, limit: u64) -> Vec<Result<Item>> {
+    pub(in super::super) fn read(path: &Path, format: Format, unit: Unit, limit: u64) -> Vec<Result<Item>> {
         let (_, packing) = Packing::of(path.to_str().expect("a plain name"));
         let progress = Progress::default();
         let limits = Limits { document_bytes: limit, ..Limits::default() };
         let stamp = stamp(path, &progress, &|| false).expect("stamps");
-        Records::open(&input(path, format, packing), stamp, unit, &limits, &progress, &|| false).expect("opens").collect()
+        let input = Input { path: path.into(), name: "x".into(), format, packing };
+        Records::open(&input, stamp, unit, "text", &limits, &progress, &|| false).expect("opens").collect()
     }
 
-    fn cut(text: &[u8], format: Format, unit: Unit, limit: u64) -> Vec<(u64, u64, std::result::Result<String, Reason>)> {
+    /// Line, offset, and text or reason.
+    pub(in super::super) type Found = (u64, u64, std::result::Result<String, Reason>);
+
+    pub(in super::super) fn cut_by(bytes: &[u8], format: Format, unit: Unit, limit: u64) -> Vec<Found> {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-        file.write_all(text).expect("writes");
+        file.write_all(bytes).expect("writes");
         let item = |item: Result<Item>| match item.expect("reads") {
             Item::Record(record) => (record.origin.line, record.offset, Ok(String::from_utf8(record.bytes).expect("UTF-8"))),
             Item::Dropped(reason, origin) => (origin.line, 0, Err(reason)),
@@ -256,9 +166,24 @@ mod tests {
         read(file.path(), format, unit, limit).into_iter().map(item).collect()
     }
 
-    fn ok(line: u64, offset: u64, text: &str) -> (u64, u64, std::result::Result<String, Reason>) {
+    pub(in super::super) fn cut(bytes: &[u8], format: Format, limit: u64) -> Vec<Found> {
+        cut_by(bytes, format, Unit::File, limit)
+    }
+
+    pub(in super::super) fn ok(line: u64, offset: u64, text: &str) -> Found {
         (line, offset, Ok(text.into()))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::super::{Packing, stamp};
+    use super::testing::{cut_by as cut, ok, read};
+    use super::*;
 
     const LARGE: std::result::Result<String, Reason> = Err(Reason::TooLarge);
 
@@ -299,9 +224,9 @@ mod tests {
         let progress = Progress::default();
         let stamp = stamp(file.path(), &progress, &|| false).expect("stamps");
         std::fs::write(file.path(), "after!").expect("writes");
-        let input = input(file.path(), Format::Text, Packing::Plain);
+        let input = Input { path: file.path().into(), name: "x".into(), format: Format::Text, packing: Packing::Plain };
         let items: Vec<_> =
-            Records::open(&input, stamp, Unit::Line, &Limits::default(), &progress, &|| false).expect("opens").collect();
+            Records::open(&input, stamp, Unit::Line, "text", &Limits::default(), &progress, &|| false).expect("opens").collect();
         assert!(matches!(items.last(), Some(Err(Error::Changed { .. }))), "{items:?}");
     }
 
