@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{BadUtf8, CleanConfig, DataConfig, Format, PairsConfig};
 use crate::document::{BORDER, Document, Origin};
 use crate::error::Error;
+use crate::filter::Rule;
 use crate::source::{Record, field};
 
 mod mend;
@@ -43,6 +44,13 @@ pub enum Reason {
     RepeatedLines,
     /// The text of an earlier document.
     Duplicate,
+    /// Holds an item of an evaluation set.
+    Contaminated,
+    /// A near copy of an earlier document.
+    NearDuplicate,
+    /// Broke a rule of `data.filter`.
+    #[serde(untagged)]
+    Rule(Rule),
 }
 
 impl fmt::Display for Reason {
@@ -58,6 +66,9 @@ impl fmt::Display for Reason {
             Self::NoText => "no-text",
             Self::RepeatedLines => "repeated-lines",
             Self::Duplicate => "duplicate",
+            Self::Contaminated => "contaminated",
+            Self::NearDuplicate => "near-duplicate",
+            Self::Rule(rule) => return rule.fmt(f),
         })
     }
 }

@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decontaminate::DecontaminateConfig;
+use crate::dedup::DedupConfig;
+use crate::filter::FilterConfig;
+use crate::scrub::ScrubConfig;
+
 /// What to read and how to prepare it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -37,6 +42,18 @@ pub struct DataConfig {
     /// How text is cleaned.
     #[serde(default)]
     pub clean: CleanConfig,
+    /// Which clean documents are good enough.
+    #[serde(default, skip_serializing_if = "FilterConfig::is_empty")]
+    pub filter: FilterConfig,
+    /// Which personal data and secrets are taken out; absent, none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubConfig>,
+    /// Which evaluation sets must not be met in the documents; absent, none is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontaminate: Option<DecontaminateConfig>,
+    /// Which documents are copies of others.
+    #[serde(default, skip_serializing_if = "DedupConfig::is_empty")]
+    pub dedup: DedupConfig,
     /// How text becomes tokens.
     pub tokenizer: TokenizerConfig,
     /// Tokens that no text becomes, beside the separator, such as `[MASK]`; an objective adds those that it needs.
@@ -351,6 +368,51 @@ impl DataConfig {
                 "leave it out to keep every word",
             );
         }
+        if let Some(near) = &self.dedup.near {
+            check(
+                (1..=256).contains(&near.ngram_words),
+                "dedup.near.ngram-words",
+                format!("{} is outside 1..=256", near.ngram_words),
+                "5 is the default",
+            );
+            check(
+                (1..=256).contains(&near.buckets),
+                "dedup.near.buckets",
+                format!("{} is outside 1..=256", near.buckets),
+                "14 is the default",
+            );
+            check(
+                (1..=64).contains(&near.hashes_per_bucket),
+                "dedup.near.hashes-per-bucket",
+                format!("{} is outside 1..=64", near.hashes_per_bucket),
+                "8 is the default",
+            );
+        }
+        if let Some(scrub) = &self.scrub {
+            check(!scrub.kinds.is_empty(), "scrub.kinds", "nothing is taken out".into(), "leave it out for all kinds");
+        }
+        if let Some(rules) = &self.decontaminate {
+            let named = !rules.sets.is_empty() && rules.sets.values().all(|set| !set.paths.is_empty());
+            check(named, "decontaminate.sets", "there is nothing to look for".into(), "name a set and its files");
+            check(
+                (1..=256).contains(&rules.ngram_words),
+                "decontaminate.ngram-words",
+                format!("{} is outside 1..=256", rules.ngram_words),
+                "13 is the default, 8 finds more",
+            );
+            check(
+                (0.0..=1.0).contains(&rules.min_share),
+                "decontaminate.min-share",
+                format!("{} is not a share", rules.min_share),
+                "0.0 asks for any run, 0.8 for most of an item",
+            );
+        }
+        check(
+            self.filter.is_empty() || self.pairs.is_none(),
+            "filter",
+            "its rules are about one text, not about two side by side".into(),
+            "filter the texts before they are paired",
+        );
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
             check(
                 false,
@@ -359,6 +421,7 @@ impl DataConfig {
                 "half of the model's context is common",
             );
         }
+        self.filter.validate(&mut faults);
         faults
     }
 }
