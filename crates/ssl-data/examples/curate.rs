@@ -48,7 +48,9 @@ fn main() -> Result<()> {
                 let kept = judged.iter().filter(|rule| rule.is_none()).count();
                 println!("{{{}, \"kept\": {kept}}}", speed(begin));
             } else {
-                judged.iter().for_each(|rule| println!("{}", rule.map_or("kept".into(), |rule| rule.to_string())));
+                for rule in judged {
+                    println!("{}", rule.map_or("kept".into(), |rule| rule.to_string()));
+                }
             }
         }
         "near" | "clusters" => {
@@ -63,7 +65,9 @@ fn main() -> Result<()> {
             if verb == "near" {
                 println!("{{{}, \"clusters\": {}}}", speed(begin), serde_json::to_string(&clusters.counts())?);
             } else {
-                (0..texts.len() as u32).for_each(|document| println!("{}", clusters.first(document)));
+                for document in 0..texts.len() as u32 {
+                    println!("{}", clusters.first(document));
+                }
             }
         }
         "scrub" => {

@@ -1,11 +1,11 @@
 //! A small classifier of texts that anyone can train: good pages against others, or any two kinds of text.
 //!
 //! A text is the bag of its words and pairs of words, hashed into a table of weights; their mean through a logistic function is
-//! the score. Training is AdaGrad on the log loss, one example after another, in an order drawn from the seed: the same examples
+//! the score. Training is `AdaGrad` on the log loss, one example after another, in an order drawn from the seed: the same examples
 //! give the same weights, bit for bit.
 //!
 //! Source: Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification"; Weinberger et al. 2009, "Feature Hashing for
-//! Large Scale Multitask Learning"; Duchi et al. 2011 (AdaGrad). Differs from fastText: one weight a feature instead of a vector,
+//! Large Scale Multitask Learning"; Duchi et al. 2011 (`AdaGrad`). Differs from fastText: one weight a feature instead of a vector,
 //! which for two classes is the same function of fewer numbers.
 //!
 //! ```
@@ -265,7 +265,7 @@ mod tests {
         let shuffled: Vec<_> = examples(600, 1)
             .into_iter()
             .enumerate()
-            .map(|(n, (text, _))| (text, crate::rng::hash(3, 0, n as u64) % 3 == 0))
+            .map(|(n, (text, _))| (text, crate::rng::hash(3, 0, n as u64).is_multiple_of(3)))
             .collect();
         let chance = Classifier::train(&shuffled, &TrainConfig::default()).expect("trains").evaluate(&examples(300, 2));
         assert!((0.2..0.8).contains(&chance.auc), "{chance:?}");

@@ -368,51 +368,6 @@ impl DataConfig {
                 "leave it out to keep every word",
             );
         }
-        if let Some(near) = &self.dedup.near {
-            check(
-                (1..=256).contains(&near.ngram_words),
-                "dedup.near.ngram-words",
-                format!("{} is outside 1..=256", near.ngram_words),
-                "5 is the default",
-            );
-            check(
-                (1..=256).contains(&near.buckets),
-                "dedup.near.buckets",
-                format!("{} is outside 1..=256", near.buckets),
-                "14 is the default",
-            );
-            check(
-                (1..=64).contains(&near.hashes_per_bucket),
-                "dedup.near.hashes-per-bucket",
-                format!("{} is outside 1..=64", near.hashes_per_bucket),
-                "8 is the default",
-            );
-        }
-        if let Some(scrub) = &self.scrub {
-            check(!scrub.kinds.is_empty(), "scrub.kinds", "nothing is taken out".into(), "leave it out for all kinds");
-        }
-        if let Some(rules) = &self.decontaminate {
-            let named = !rules.sets.is_empty() && rules.sets.values().all(|set| !set.paths.is_empty());
-            check(named, "decontaminate.sets", "there is nothing to look for".into(), "name a set and its files");
-            check(
-                (1..=256).contains(&rules.ngram_words),
-                "decontaminate.ngram-words",
-                format!("{} is outside 1..=256", rules.ngram_words),
-                "13 is the default, 8 finds more",
-            );
-            check(
-                (0.0..=1.0).contains(&rules.min_share),
-                "decontaminate.min-share",
-                format!("{} is not a share", rules.min_share),
-                "0.0 asks for any run, 0.8 for most of an item",
-            );
-        }
-        check(
-            self.filter.is_empty() || self.pairs.is_none(),
-            "filter",
-            "its rules are about one text, not about two side by side".into(),
-            "filter the texts before they are paired",
-        );
         if let WindowConfig::Slide { stride_tokens: 0 } = self.windows {
             check(
                 false,
@@ -421,8 +376,20 @@ impl DataConfig {
                 "half of the model's context is common",
             );
         }
-        self.filter.validate(&mut faults);
+        self.curation_faults(&mut faults);
         faults
+    }
+
+    /// The faults of the sections that judge documents.
+    fn curation_faults(&self, faults: &mut Vec<Fault>) {
+        if !self.filter.is_empty() && self.pairs.is_some() {
+            let message = "its rules are about one text, not about two side by side";
+            faults.push(Fault::new("data.filter", message, "filter the texts before they are paired"));
+        }
+        self.filter.validate(faults);
+        self.dedup.validate(faults);
+        self.scrub.iter().for_each(|rules| rules.validate(faults));
+        self.decontaminate.iter().for_each(|rules| rules.validate(faults));
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::Fault;
 use crate::dedup::Low;
 use crate::dedup::minhash::{Numbers, runs};
 use crate::error::{Error, Result};
@@ -41,6 +42,24 @@ pub struct DecontaminateConfig {
     /// What becomes of documents with an overlap.
     #[serde(default)]
     pub overlapping: Overlapping,
+}
+
+impl DecontaminateConfig {
+    /// Every fault of meaning; paths begin with `data.decontaminate.`.
+    pub(crate) fn validate(&self, faults: &mut Vec<Fault>) {
+        let mut fault = |name: &str, message: String, hint: &str| {
+            faults.push(Fault::new(&format!("data.decontaminate.{name}"), message, hint));
+        };
+        if self.sets.is_empty() || self.sets.values().any(|set| set.paths.is_empty()) {
+            fault("sets", "there is nothing to look for".into(), "name a set and its files");
+        }
+        if !(1..=256).contains(&self.ngram_words) {
+            fault("ngram-words", format!("{} is outside 1..=256", self.ngram_words), "13 is the default, 8 finds more");
+        }
+        if !(0.0..=1.0).contains(&self.min_share) {
+            fault("min-share", format!("{} is not a share", self.min_share), "0.0 asks for any run, 0.8 for most of an item");
+        }
+    }
 }
 
 /// What becomes of documents with an overlap.
@@ -282,7 +301,7 @@ mod tests {
 
     use super::*;
 
-    fn index(files: &[(&str, &str)], keys: serde_json::Value) -> Result<Index> {
+    fn index(files: &[(&str, &str)], keys: &serde_json::Value) -> Result<Index> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut config = serde_json::json!({ "sets": {} });
         for (name, text) in files {
@@ -304,7 +323,7 @@ mod tests {
                 ("a.txt", &format!("{item}\nfar too short\n")),
                 ("b.jsonl", "{\"a\": \"one two three four five\", \"b\": [\"six seven\", \"eight\"]}"),
             ],
-            serde_json::json!({}),
+            &serde_json::json!({}),
         )
         .expect("reads");
         // Thirteen words in a row, in any spelling, and no fewer.
@@ -324,7 +343,7 @@ mod tests {
     #[test]
     fn numbers_count_and_shares_are_asked() {
         let sum = "If a train goes 60 miles in 2 hours how far does it go";
-        let index = index(&[("a.txt", sum)], serde_json::json!({ "min-share": 0.5, "ngram-words": 8 })).expect("reads");
+        let index = index(&[("a.txt", sum)], &serde_json::json!({ "min-share": 0.5, "ngram-words": 8 })).expect("reads");
         assert_eq!(index.overlaps(&sum.replace("60", "75")), [] as [u32; 0]);
         assert_eq!(index.overlaps(sum), [0]);
         // Two of its seven runs, then four.
@@ -334,7 +353,7 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_named() {
-        let reason = |name: &str, text: &str| index(&[(name, text)], serde_json::json!({})).expect_err("refused").to_string();
+        let reason = |name: &str, text: &str| index(&[(name, text)], &serde_json::json!({})).expect_err("refused").to_string();
         assert!(reason("a.jsonl", "{}\n{").contains("a.jsonl: line 2"));
     }
 }

@@ -9,6 +9,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Fault;
+
 pub mod clusters;
 pub mod minhash;
 
@@ -28,6 +30,21 @@ impl DedupConfig {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Every fault of meaning; paths begin with `data.dedup.`.
+    pub(crate) fn validate(&self, faults: &mut Vec<Fault>) {
+        let Some(near) = &self.near else { return };
+        let sizes = [
+            ("ngram-words", near.ngram_words, 256, "5 is the default"),
+            ("buckets", near.buckets, 256, "14 is the default"),
+            ("hashes-per-bucket", near.hashes_per_bucket, 64, "8 is the default"),
+        ];
+        for (name, value, most, hint) in sizes {
+            if !(1..=most).contains(&value) {
+                faults.push(Fault::new(&format!("data.dedup.near.{name}"), format!("{value} is outside 1..={most}"), hint));
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Fault;
 use crate::error::{Error, Result};
 
 mod address;
@@ -86,6 +87,15 @@ pub struct ScrubConfig {
 impl Default for ScrubConfig {
     fn default() -> Self {
         Self { kinds: Kind::ALL.to_vec(), names: None, hash_key: None }
+    }
+}
+
+impl ScrubConfig {
+    /// Every fault of meaning; paths begin with `data.scrub.`.
+    pub(crate) fn validate(&self, faults: &mut Vec<Fault>) {
+        if self.kinds.is_empty() {
+            faults.push(Fault::new("data.scrub.kinds", "nothing is taken out", "leave it out for all kinds"));
+        }
     }
 }
 
@@ -180,13 +190,17 @@ impl Scrub {
                 add(Kind::Email, start, end);
             }
         }
+        let mut link_end = 0;
         for at in memchr::memmem::find_iter(bytes, b"://") {
             if let Some((start, end)) = address::credentials(bytes, at) {
                 add(Kind::Credentials, start, end);
             }
-            address::parameters(bytes, at, &mut |start, end| add(Kind::Credentials, start, end));
+            // A link within a link was looked at with it.
+            if at >= link_end {
+                link_end = address::parameters(bytes, at, &mut |start, end| add(Kind::Credentials, start, end));
+            }
         }
-        // Where no word goes on, one may begin; without digits all that follows has no value to find, but keys may begin.
+        // Where no word goes on, one may begin.
         let mut inside = false;
         for (at, &byte) in bytes.iter().enumerate() {
             let word = byte.is_ascii_alphanumeric();
@@ -201,11 +215,13 @@ impl Scrub {
                         add(Kind::Ip, at, at + length);
                     }
                 }
-                if byte.is_ascii_alphabetic() {
-                    if let Some((start, end)) = key::begins(rest) {
-                        add(Kind::Key, at + start, at + end);
-                    }
-                }
+            }
+            let before = at.checked_sub(1).map(|before| bytes[before]);
+            if byte.is_ascii_alphabetic()
+                && !before.is_some_and(|before| before.is_ascii_alphanumeric())
+                && let Some((start, end)) = key::begins(&bytes[at..], before)
+            {
+                add(Kind::Key, at + start, at + end);
             }
             inside = word || byte == b'_';
         }

@@ -188,11 +188,11 @@ fn faults_of_meaning_are_named() {
     config.decontaminate = Some(serde_json::from_value(json!({ "sets": {}, "min-share": 2.0 })).expect("a configuration"));
     let paths: Vec<String> = config.validate().into_iter().map(|fault| fault.path).collect();
     let expect = [
+        "data.filter.gopher-repetition.max-repeated-lines",
+        "data.filter.language.keep",
         "data.dedup.near.buckets",
         "data.decontaminate.sets",
         "data.decontaminate.min-share",
-        "data.filter.gopher-repetition.max-repeated-lines",
-        "data.filter.language.keep",
     ];
     assert_eq!(paths, expect);
 }

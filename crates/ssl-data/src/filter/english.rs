@@ -29,6 +29,9 @@ const LONGEST: usize = 32;
 /// An address is not looked for in a longer piece.
 const ADDRESS: usize = 2000;
 
+/// Signs of mail in a piece after which a host is looked for.
+const USERS: usize = 4;
+
 const UNITS: [&str; 63] = [
     "km", "km²", "km³", "m", "m²", "m³", "dm", "dm²", "dm³", "cm", "cm²", "cm³", "mm", "mm²", "mm³", "ha", "µm", "nm", "yd",
     "in", "ft", "kg", "g", "mg", "µg", "t", "lb", "oz", "m/s", "km/h", "kmh", "mph", "hPa", "Pa", "mbar", "mb", "MB", "kb", "KB",
@@ -263,7 +266,7 @@ fn is_address(text: &str) -> bool {
     rests
         .into_iter()
         .flatten()
-        .any(|rest| host(rest) || rest.char_indices().any(|(at, char)| char == '@' && at > 0 && host(&rest[at + 1..])))
+        .any(|rest| host(rest) || rest.match_indices('@').take(USERS).any(|(at, _)| at > 0 && host(&rest[at + 1..])))
 }
 
 fn host(text: &str) -> bool {

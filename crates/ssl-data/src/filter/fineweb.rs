@@ -1,6 +1,6 @@
 //! The rules of `FineWeb`: lists and menus look different from prose.
 //!
-//! Source: Penedo et al. 2024, "The FineWeb Datasets", section 3.6, as in datatrove 0.10 (`fineweb_quality_filter.py`). Differs: words of
+//! Source: Penedo et al. 2024, "The `FineWeb` Datasets", section 3.6, as in datatrove 0.10 (`fineweb_quality_filter.py`). Differs: words of
 //! scripts without spaces are counted by characters.
 
 use serde::{Deserialize, Serialize};

@@ -151,14 +151,14 @@ impl GopherRepetition {
     pub(super) fn judge_lines(&self, text: &str, chars: u64) -> Option<Rule> {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let counts = repeated(paragraphs(text));
-        if share(counts.repeated, counts.pieces) > self.max_repeated_paragraphs {
+        if share(counts.again, counts.pieces) > self.max_repeated_paragraphs {
             return Some(Rule::RepeatedParagraphs);
         }
         if share(counts.chars, chars) > self.max_repeated_paragraph_chars {
             return Some(Rule::RepeatedParagraphChars);
         }
         let counts = repeated(lines(text));
-        if share(counts.repeated, counts.pieces) > self.max_repeated_lines {
+        if share(counts.again, counts.pieces) > self.max_repeated_lines {
             return Some(Rule::RepeatedLineShare);
         }
         (share(counts.chars, chars) > self.max_repeated_line_chars).then_some(Rule::RepeatedLineChars)

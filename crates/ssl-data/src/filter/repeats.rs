@@ -14,7 +14,7 @@ type Seen<'a> = HashSet<&'a str, BuildHasherDefault<Xxh3Default>>;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Repeated {
     pub(super) pieces: u64,
-    pub(super) repeated: u64,
+    pub(super) again: u64,
     pub(super) chars: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn repeated<'a>(pieces: impl Iterator<Item = &'a str>) -> Repeated {
     for piece in pieces {
         counts.pieces += 1;
         if !seen.insert(piece) {
-            counts.repeated += 1;
+            counts.again += 1;
             counts.chars += piece.chars().count() as u64;
         }
     }

@@ -92,8 +92,8 @@ pub(super) fn credentials(text: &[u8], at: usize) -> Option<(usize, usize)> {
     (rest[end] == b'@' && host && colon + 1 < user.len()).then_some((start, start + end))
 }
 
-/// The values of secrets among the parameters of the link whose `://` is at `at`.
-pub(super) fn parameters(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize)) {
+/// The values of secrets among the parameters of the link whose `://` is at `at`; gives the link's end.
+pub(super) fn parameters(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize)) -> usize {
     const NAMES: [&[u8]; 12] = [
         b"password",
         b"passwd",
@@ -110,9 +110,9 @@ pub(super) fn parameters(text: &[u8], at: usize, found: &mut impl FnMut(usize, u
     ];
     let run = text[at..].iter().take(2048).take_while(|byte| !byte.is_ascii_whitespace() && !b"<>\"'".contains(byte)).count();
     let link = &text[at..at + run];
-    let Some(query) = link.iter().position(|&byte| byte == b'?') else { return };
+    let Some(query) = link.iter().position(|&byte| byte == b'?') else { return at + run };
     let mut start = at + query + 1;
-    for part in link[query + 1..].split(|byte| matches!(byte, b'&' | b';' | b'#')) {
+    for part in link[query + 1..].split(|byte| matches!(byte, b'&' | b';' | b'#' | b'?')) {
         if let Some(equals) = part.iter().position(|&byte| byte == b'=')
             && NAMES.iter().any(|name| part[..equals].eq_ignore_ascii_case(name))
             && equals + 1 < part.len()
@@ -121,4 +121,5 @@ pub(super) fn parameters(text: &[u8], at: usize, found: &mut impl FnMut(usize, u
         }
         start += part.len() + 1;
     }
+    at + run
 }

@@ -11,7 +11,7 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
             if value > 9 { value - 9 } else { value }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Whether the digits begin like those of a network that issues cards of their length.

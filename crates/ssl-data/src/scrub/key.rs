@@ -61,9 +61,12 @@ fn body(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }
 
-/// The part of `text` that is a key, where one begins it, or a name and then a key do; the text before ends no word.
-pub(super) fn begins(text: &[u8]) -> Option<(usize, usize)> {
-    issued(text).map(|end| (0, end)).or_else(|| named(text)).or_else(|| private(text).map(|end| (0, end)))
+/// The part of `text` that is a key, where one begins it, or a name and then a key do. `before` is what stands before, no letter or
+/// digit. A key begins no stretch of characters of keys but the whole, so that none is read again and again.
+pub(super) fn begins(text: &[u8], before: Option<u8>) -> Option<(usize, usize)> {
+    let whole = before.is_none_or(|before| !body(before));
+    let key = if whole { issued(text) } else { private(text).filter(|_| before == Some(b'-')) };
+    key.map(|end| (0, end)).or_else(|| named(text))
 }
 
 fn issued(text: &[u8]) -> Option<usize> {
@@ -73,7 +76,7 @@ fn issued(text: &[u8]) -> Option<usize> {
         let key = trimmed(&text[prefix.len()..prefix.len() + run]);
         let fits = key.len() >= least && (most == 0 || key.len() <= most);
         // A web token is three parts.
-        let parts = prefix != b"eyJ" || key.iter().filter(|&&byte| byte == b'.').count() == 2;
+        let parts = prefix != b"eyJ" || memchr::memchr_iter(b'.', key).count() == 2;
         (fits && parts && entropy(key) >= ISSUED_BITS).then_some(prefix.len() + key.len())
     })
 }
@@ -104,7 +107,7 @@ fn named(text: &[u8]) -> Option<(usize, usize)> {
     }
     skip(&mut at, b" \"'`");
     let value = |byte: u8| body(byte) || b"/+=!@#$%^&*~".contains(&byte);
-    let run = text[at..].iter().take(512).take_while(|&&byte| value(byte)).count();
+    let run = text[at..].iter().take(256).take_while(|&&byte| value(byte)).count();
     let key = trimmed(&text[at..at + run]);
     let mixed = key.iter().any(u8::is_ascii_digit) && key.iter().any(u8::is_ascii_alphabetic);
     (key.len() >= 16 && mixed && entropy(key) >= NAMED_BITS).then_some((at, at + key.len()))
@@ -126,7 +129,9 @@ fn private(text: &[u8]) -> Option<usize> {
 /// Bits a character, by how often each occurs.
 fn entropy(key: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
-    key.iter().for_each(|&byte| counts[byte as usize] += 1);
+    for &byte in key {
+        counts[byte as usize] += 1;
+    }
     let share = |count: u32| f64::from(count) / key.len() as f64;
     counts.into_iter().filter(|&count| count > 0).map(|count| -share(count) * share(count).log2()).sum()
 }

@@ -41,6 +41,8 @@ fn values_are_taken_out_and_their_surroundings_stay() {
         ("use AKIAIOSFODNN7EXAMPLQ now", "use <key> now"),
         ("sk-xxxxxxxxxxxxxxxxxxxxxxxx and sk-T3BlbkFJa81Qz7bMw0Lr", "sk-xxxxxxxxxxxxxxxxxxxxxxxx and <key>"),
         ("password: 'q8Zr2Lw9Xk4Vt7Bn'", "password: '<key>'"),
+        ("AWS_SECRET_ACCESS_KEY=q8Zr2Lw9Xk4Vt7Bn", "AWS_SECRET_ACCESS_KEY=<key>"),
+        ("https://a.org/?to=http://b.org/?token=abc", "https://a.org/?to=http://b.org/?token=<credentials>"),
         ("password: see page 12", "password: see page 12"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "-----<key>-----"),
     ];
