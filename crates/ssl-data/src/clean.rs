@@ -15,6 +15,7 @@ use crate::document::{BORDER, Document, Origin};
 use crate::encoding::{self, Decoded};
 use crate::error::Error;
 use crate::extract;
+use crate::filter::Rule;
 use crate::source::{Record, field};
 
 mod boilerplate;
@@ -59,6 +60,13 @@ pub enum Reason {
     RepeatedLines,
     /// The text of an earlier document.
     Duplicate,
+    /// Holds an item of an evaluation set.
+    Contaminated,
+    /// A near copy of an earlier document.
+    NearDuplicate,
+    /// Broke a rule of `data.filter`.
+    #[serde(untagged)]
+    Rule(Rule),
 }
 
 impl fmt::Display for Reason {
@@ -80,6 +88,9 @@ impl fmt::Display for Reason {
             Self::NoText => "no-text",
             Self::RepeatedLines => "repeated-lines",
             Self::Duplicate => "duplicate",
+            Self::Contaminated => "contaminated",
+            Self::NearDuplicate => "near-duplicate",
+            Self::Rule(rule) => return rule.fmt(f),
         })
     }
 }

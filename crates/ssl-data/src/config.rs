@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decontaminate::DecontaminateConfig;
+use crate::dedup::DedupConfig;
+use crate::filter::FilterConfig;
+use crate::scrub::ScrubConfig;
+
 mod format;
 
 pub use format::Format;
@@ -41,6 +46,18 @@ pub struct DataConfig {
     /// How text is cleaned.
     #[serde(default)]
     pub clean: CleanConfig,
+    /// Which clean documents are good enough.
+    #[serde(default, skip_serializing_if = "FilterConfig::is_empty")]
+    pub filter: FilterConfig,
+    /// Which personal data and secrets are taken out; absent, none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubConfig>,
+    /// Which evaluation sets must not be met in the documents; absent, none is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontaminate: Option<DecontaminateConfig>,
+    /// Which documents are copies of others.
+    #[serde(default, skip_serializing_if = "DedupConfig::is_empty")]
+    pub dedup: DedupConfig,
     /// How text becomes tokens.
     pub tokenizer: TokenizerConfig,
     /// Tokens that no text becomes, beside the separator, such as `[MASK]`; an objective adds those that it needs.
@@ -374,7 +391,20 @@ impl DataConfig {
                 "half of the model's context is common",
             );
         }
+        self.curation_faults(&mut faults);
         faults
+    }
+
+    /// The faults of the sections that judge documents.
+    fn curation_faults(&self, faults: &mut Vec<Fault>) {
+        if !self.filter.is_empty() && self.pairs.is_some() {
+            let message = "its rules are about one text, not about two side by side";
+            faults.push(Fault::new("data.filter", message, "filter the texts before they are paired"));
+        }
+        self.filter.validate(faults);
+        self.dedup.validate(faults);
+        self.scrub.iter().for_each(|rules| rules.validate(faults));
+        self.decontaminate.iter().for_each(|rules| rules.validate(faults));
     }
 }
 

@@ -1,11 +1,52 @@
-//! Keeps the first of equal documents.
+//! Keeps the first of equal documents, and of near copies where that is asked for.
 //!
-//! Documents are compared by 128 bits of a cryptographic hash of their clean text: among 10^12 documents the chance of
+//! Equal documents are compared by 128 bits of a cryptographic hash of their clean text: among 10^12 documents the chance of
 //! one false match is below 10^-14, and nobody can write a document that pushes out another. Memory grows by 16 bytes a
 //! document, and the table's room to grow.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Fault;
+
+pub mod clusters;
+pub mod minhash;
+
+pub use minhash::{MinHash, NearConfig};
+
+/// `[data.dedup]`: which documents are taken for copies beside equal ones, which `data.clean.dedup` speaks of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DedupConfig {
+    /// Near copies: documents that share most of their runs of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearConfig>,
+}
+
+impl DedupConfig {
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Every fault of meaning; paths begin with `data.dedup.`.
+    pub(crate) fn validate(&self, faults: &mut Vec<Fault>) {
+        let Some(near) = &self.near else { return };
+        let sizes = [
+            ("ngram-words", near.ngram_words, 256, "5 is the default"),
+            ("buckets", near.buckets, 256, "14 is the default"),
+            ("hashes-per-bucket", near.hashes_per_bucket, 64, "8 is the default"),
+        ];
+        for (name, value, most, hint) in sizes {
+            if !(1..=most).contains(&value) {
+                faults.push(Fault::new(&format!("data.dedup.near.{name}"), format!("{value} is outside 1..={most}"), hint));
+            }
+        }
+    }
+}
 
 /// Identifies a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,7 +75,7 @@ impl Seen {
 
 /// Takes the low half of a hash as it is: it is uniform already.
 #[derive(Debug, Default)]
-struct Low(u64);
+pub(crate) struct Low(u64);
 
 impl Hasher for Low {
     fn write(&mut self, bytes: &[u8]) {

@@ -64,6 +64,12 @@ pub enum Error {
     NoSpecial { name: String },
     #[error("{text:?} could not be encoded: {reason}")]
     Encode { text: String, reason: String },
+    #[error("more than {limit} documents cannot be compared for near copies")]
+    TooManyDocuments { limit: u64 },
+    #[error("the classifier could not be trained: {reason}")]
+    Classifier { reason: String },
+    #[error("{}: {reason}", path.display())]
+    List { path: PathBuf, reason: String },
     #[error("{} is not a manifest: {source}", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("{} is of version {found}, this program reads version {expect}", path.display())]

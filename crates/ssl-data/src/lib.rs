@@ -43,20 +43,24 @@
 //! ```
 
 pub mod batch;
+pub mod classify;
 pub mod clean;
 pub mod config;
 pub mod corpus;
+pub mod decontaminate;
 pub mod dedup;
 pub mod document;
 pub mod encoding;
 pub mod error;
 pub mod extract;
+pub mod filter;
 pub mod manifest;
 pub mod objective;
 pub mod pack;
 pub mod prepare;
 pub mod rng;
 pub mod sampler;
+pub mod scrub;
 pub mod shard;
 pub mod source;
 pub mod vocab;

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Reason;
+use crate::decontaminate::Overlap;
 use crate::error::{Error, Result};
 
 /// The file's name inside a corpus folder.
@@ -16,6 +17,14 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The cleaned validation documents, one after another: the text that `Split::bytes` counts, for general compressors to try.
 pub const VALIDATION_TEXT: &str = "validation.txt";
+
+/// Which documents were near copies of which, where that was looked for: one JSON object a line, in the order of the input, with the
+/// `cluster`'s number, the `document`'s place, and whether it was `kept`.
+pub const NEAR_DUPLICATES: &str = "near-duplicates.jsonl";
+
+/// Which items of evaluation sets were met where, if they were looked for: one JSON object a line, in the order of the input, with the
+/// `set`, the `item`'s place and the `document`'s, for the first three documents of each item.
+pub const CONTAMINATION: &str = "contamination.jsonl";
 
 /// The version of the corpus folder's layout that this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -45,8 +54,52 @@ pub struct Manifest {
     pub examples: BTreeMap<Reason, Vec<String>>,
     /// Characters and bytes mended in documents that were kept, by what was mended.
     pub repaired: BTreeMap<String, u64>,
+    /// What filters, scrubbing and comparison found in the documents.
+    #[serde(default, skip_serializing_if = "Curation::is_empty")]
+    pub curation: Curation,
     /// How long each stage took, in order.
     pub stages: Vec<Stage>,
+}
+
+/// What was found in documents that were kept; counts and places, never what was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Curation {
+    /// Documents by language, where languages are told: codes of ISO 639-3, `und` for none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub languages: BTreeMap<String, u64>,
+    /// Lines taken out by rules of `data.filter`, by rule.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed_lines: BTreeMap<String, u64>,
+    /// Personal data and secrets taken out, by kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scrubbed: crate::scrub::Counts,
+    /// What of evaluation sets was met in documents that were read, by set.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub contamination: BTreeMap<String, Overlap>,
+    /// Clusters of near copies, where they were looked for; what the other counts say of documents includes the copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearCopies>,
+}
+
+impl Curation {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The clusters of near copies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NearCopies {
+    /// Clusters of two documents or more.
+    pub clusters: u64,
+    /// Documents that were dropped for the first of their cluster.
+    pub copies: u64,
+    /// Documents of the largest cluster.
+    pub largest: u64,
 }
 
 /// The counts and files of one split.

@@ -20,9 +20,12 @@ use crate::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
 use crate::source::{self, Input, Progress, Stamp};
 use crate::vocab::Vocab;
 
+mod curate;
 mod division;
 mod encode;
 mod folder;
+mod met;
+mod near;
 mod pairs;
 mod read;
 mod spool;
@@ -41,6 +44,8 @@ pub mod stage {
     pub const WAIT: &str = "wait for another process";
     /// Inputs become clean documents.
     pub const READ: &str = "read and clean";
+    /// Near copies are found and left out.
+    pub const NEAR: &str = "find near copies";
     /// A sample of the documents becomes a vocabulary.
     pub const TOKENIZER: &str = "train tokenizer";
     /// Documents become shards.
@@ -139,6 +144,7 @@ fn stages(
         dropped: cleaned.dropped,
         examples: cleaned.examples,
         repaired: cleaned.repaired,
+        curation: cleaned.curation,
         stages: vec![cleaned.stage, trained.stage, packed.stage],
     })
 }
@@ -164,6 +170,24 @@ fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> R
     }
     let mut hash = blake3::Hasher::new();
     if let TokenizerConfig::File { path } = &mut config.tokenizer {
+        let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
+        hash.update(blake3::hash(&bytes).as_bytes());
+        *path = PathBuf::new();
+    }
+    // Files beside the inputs count by what they hold, not by their names.
+    if let Some(scrub) = &mut config.scrub {
+        for path in [&mut scrub.names, &mut scrub.hash_key].into_iter().flatten() {
+            let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
+            hash.update(blake3::hash(&bytes).as_bytes());
+            *path = PathBuf::new();
+        }
+    }
+    if let Some(rules) = &mut config.filter.quality {
+        let bytes = fs::read(&rules.model).map_err(|source| Error::io("read", &rules.model, source))?;
+        hash.update(blake3::hash(&bytes).as_bytes());
+        rules.model = PathBuf::new();
+    }
+    for path in config.decontaminate.iter_mut().flat_map(|rules| rules.sets.values_mut()).flat_map(|set| &mut set.paths) {
         let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
         hash.update(blake3::hash(&bytes).as_bytes());
         *path = PathBuf::new();

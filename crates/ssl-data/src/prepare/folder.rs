@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::read::Cleaned;
 use super::{Watch, stage};
 use crate::error::{Error, Result};
-use crate::manifest::{MANIFEST, Manifest, Stage, TOKENIZER, VALIDATION_TEXT};
+use crate::manifest::{CONTAMINATION, MANIFEST, Manifest, NEAR_DUPLICATES, Stage, TOKENIZER, VALIDATION_TEXT};
+
+/// Reports that a corpus may have beside its manifest.
+const REPORTS: [&str; 2] = [NEAR_DUPLICATES, CONTAMINATION];
 
 /// Held by the process that prepares; never removed, so that two processes never hold two locks of one name.
 const LOCK: &str = "prepare.lock";
@@ -132,7 +135,12 @@ impl Folder {
         if finished.cleaned.is_none() {
             return self.clear();
         }
-        let keep = |name: &OsStr| name == PROGRESS || name == SPOOL || finished.tokenizer.is_some() && name == TOKENIZER;
+        let keep = |name: &OsStr| {
+            name == PROGRESS
+                || name == SPOOL
+                || REPORTS.iter().any(|report| name == *report)
+                || finished.tokenizer.is_some() && name == TOKENIZER
+        };
         remove(&self.work, |name| !keep(name)).map_err(|source| Error::io("clear", &self.work, source))
     }
 
@@ -142,7 +150,9 @@ impl Folder {
         // Shards, and a manifest that a killed run had not yet given its name.
         let own = |name: &OsStr| {
             let name = name.to_string_lossy();
-            (name.starts_with("train-") || name.starts_with("validation-")) && name.ends_with(".tok") || name.starts_with(".tmp")
+            (name.starts_with("train-") || name.starts_with("validation-")) && name.ends_with(".tok")
+                || name.starts_with(".tmp")
+                || REPORTS.contains(&name.as_ref())
         };
         let shards = manifest.train.shards.iter().chain(&manifest.validation.shards).map(String::as_str);
         let commit = || -> io::Result<()> {
@@ -152,7 +162,12 @@ impl Folder {
             for name in shards.chain([VALIDATION_TEXT]) {
                 fs::rename(self.work.join(name), self.dir.join(name))?;
             }
-            // A copy, so that a run killed right here still finds its tokenizer.
+            // Copies, so that a run killed right here still finds them.
+            for name in REPORTS.into_iter().filter(|name| self.work.join(name).exists()) {
+                fs::copy(self.work.join(name), self.dir.join(name))?;
+                File::open(self.dir.join(name))?.sync_all()?;
+            }
+            // A copy too, so that a run killed right here still finds its tokenizer.
             fs::copy(self.tokenizer(), self.dir.join(TOKENIZER))?;
             File::open(self.dir.join(TOKENIZER))?.sync_all()?;
             sync(&self.dir)

@@ -2,7 +2,8 @@
 //! documents and spools them. Batches are bounded in bytes, so memory does not follow the size of the corpus.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -11,14 +12,17 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::curate::{Notes, Tools, curate};
 use super::division::{Divider, Division};
-use super::{Watch, pairs, spool, stage};
+use super::met::Met;
+use super::{Watch, near, pairs, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
 use crate::config::{BadUtf8, DataConfig, PairsConfig, Unit};
+use crate::decontaminate::Overlapping;
 use crate::dedup::{Seen, TextHash};
 use crate::document::{Document, Origin};
 use crate::error::{Error, Result};
-use crate::manifest::Stage;
+use crate::manifest::{Curation, Stage};
 use crate::source::{Input, Item, Progress, Records, Stamp};
 
 /// Bytes of records cleaned at once.
@@ -40,6 +44,7 @@ pub(super) struct Cleaned {
     pub(super) dropped: BTreeMap<Reason, u64>,
     pub(super) examples: BTreeMap<Reason, Vec<String>>,
     pub(super) repaired: BTreeMap<String, u64>,
+    pub(super) curation: Curation,
     pub(super) stage: Stage,
 }
 
@@ -48,7 +53,8 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
     let begin = Instant::now();
     let progress = Progress::default();
     let total = inputs.iter().map(|(_, stamp)| stamp.size).sum();
-    let mut gather = Gather::new(config, spool)?;
+    let tools = Tools::new(config)?;
+    let mut gather = Gather::new(config, spool, &tools)?;
     thread::scope(|scope| {
         // One batch waits while another is cleaned and a third is read.
         let (send, batches) = sync_channel(1);
@@ -57,7 +63,7 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
             move || read(config, inputs, progress, watch, &send)
         });
         for batch in batches {
-            let judged: Vec<Judged> = batch?.into_par_iter().map(|item| judge(item, config)).collect();
+            let judged: Vec<Judged> = batch?.into_par_iter().map(|item| judge(item, config, &tools)).collect();
             judged.into_iter().try_for_each(|one| gather.add(one))?;
             watch.stage(stage::READ, progress.stored.load(Ordering::Relaxed), Some(total), gather.read);
             if watch.stop() {
@@ -66,6 +72,10 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
         }
         Ok(())
     })?;
+    if let Some(met) = gather.met.take() {
+        gather.curation.contamination = met.finish()?;
+    }
+    gather.drop_near_copies(spool, watch)?;
     let stage = Stage { name: stage::READ.into(), seconds: 0.0, bytes: progress.unpacked.into_inner(), documents: gather.read };
     let mut cleaned = gather.finish(stage)?;
     cleaned.stage.seconds = begin.elapsed().as_secs_f64();
@@ -116,14 +126,23 @@ fn read(
     drop(send.send(Ok(batch)));
 }
 
+/// Where all documents lie until their near copies are found, beside where those that are kept will.
+fn all(spool: &Path) -> PathBuf {
+    spool.with_extension("all")
+}
+
+fn folder(spool: &Path) -> PathBuf {
+    spool.parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
 /// A record after cleaning.
 enum Judged {
-    Kept(Document, Repairs, TextHash),
+    Kept(Document, Repairs, TextHash, Notes),
     Dropped(Reason, Origin),
     Unreadable(Reason, Error),
 }
 
-fn judge(item: Item, config: &DataConfig) -> Judged {
+fn judge(item: Item, config: &DataConfig, tools: &Tools) -> Judged {
     match item {
         Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes), origin) => {
             Judged::Unreadable(reason, Error::Broken { origin, reason })
@@ -132,10 +151,13 @@ fn judge(item: Item, config: &DataConfig) -> Judged {
         Item::Record(record) => {
             let origin = record.origin.clone();
             match clean(record, config) {
-                Verdict::Kept(document, repairs) => {
-                    let hash = TextHash::of(&document.text);
-                    Judged::Kept(document, repairs, hash)
-                }
+                Verdict::Kept(document, repairs) => match curate(document, config, tools) {
+                    Ok((document, notes)) => {
+                        let hash = TextHash::of(&document.text);
+                        Judged::Kept(document, repairs, hash, notes)
+                    }
+                    Err(reason) => Judged::Dropped(reason, origin),
+                },
                 Verdict::Dropped(reason) => Judged::Dropped(reason, origin),
                 Verdict::Unreadable(reason, fault) => Judged::Unreadable(reason, fault),
             }
@@ -155,13 +177,18 @@ struct Gather<'a> {
     dropped: BTreeMap<Reason, u64>,
     examples: BTreeMap<Reason, Vec<String>>,
     repaired: BTreeMap<&'static str, u64>,
+    curation: Curation,
+    near: Option<near::Keys>,
+    met: Option<Met<'a>>,
 }
 
 impl<'a> Gather<'a> {
-    fn new(config: &'a DataConfig, spool: &Path) -> Result<Self> {
+    fn new(config: &'a DataConfig, spool: &Path, tools: &'a Tools) -> Result<Self> {
         Ok(Self {
             config,
-            spool: spool::Writer::create(spool)?,
+            spool: spool::Writer::create(&if config.dedup.near.is_some() { all(spool) } else { spool.into() })?,
+            met: tools.evaluation.as_ref().map(|index| Met::create(&folder(spool), index)).transpose()?,
+            near: config.dedup.near.as_ref().map(|near| near::Keys::create(&folder(spool), near.buckets)).transpose()?,
             seen: Seen::default(),
             divider: Divider::new(config.seed, config.validation_fraction),
             read: 0,
@@ -170,20 +197,32 @@ impl<'a> Gather<'a> {
             dropped: BTreeMap::new(),
             examples: BTreeMap::new(),
             repaired: BTreeMap::new(),
+            curation: Curation::default(),
         })
     }
 
     fn add(&mut self, judged: Judged) -> Result<()> {
         self.read += 1;
+        if let (Judged::Kept(document, _, _, notes), Some(met)) = (&judged, &mut self.met) {
+            met.add(&notes.items, &document.origin)?;
+        }
         match judged {
-            Judged::Kept(document, _, hash) if self.config.clean.dedup && !self.seen.first(hash) => {
+            Judged::Kept(document, _, _, notes) if !notes.items.is_empty() && self.drops_overlapping() => {
+                self.drop(Reason::Contaminated, &document.origin);
+            }
+            Judged::Kept(document, _, hash, _) if self.config.clean.dedup && !self.seen.first(hash) => {
                 self.drop(Reason::Duplicate, &document.origin);
             }
-            Judged::Kept(document, repairs, hash) => {
+            Judged::Kept(document, repairs, hash, notes) => {
+                notes.tally(&mut self.curation);
                 for (name, count) in repairs.named().into_iter().filter(|&(_, count)| count > 0) {
                     *self.repaired.entry(name).or_default() += count;
                 }
-                self.divider.add(&document.text, hash);
+                if let Some(near) = &mut self.near {
+                    near.push(notes.keys.as_deref(), &document.origin.to_string())?;
+                } else {
+                    self.divider.add(&document.text, hash);
+                }
                 self.spool.push(&document.text, hash)?;
             }
             Judged::Dropped(reason, origin) => self.drop(reason, &origin),
@@ -196,6 +235,36 @@ impl<'a> Gather<'a> {
             }
         }
         Ok(())
+    }
+
+    fn drops_overlapping(&self) -> bool {
+        self.config.decontaminate.as_ref().is_some_and(|rules| rules.overlapping == Overlapping::Drop)
+    }
+
+    /// Writes the spool anew, without near copies of earlier documents.
+    fn drop_near_copies(&mut self, spool: &Path, watch: &dyn Watch) -> Result<()> {
+        let Some(near) = self.near.take() else { return Ok(()) };
+        let whole = all(spool);
+        let size = std::mem::replace(&mut self.spool, spool::Writer::create(spool)?).finish()?;
+        let (divider, writer) = (&mut self.divider, &mut self.spool);
+        let mut copies = Vec::new();
+        let keep = |text: &str, hash| {
+            divider.add(text, hash);
+            writer.push(text, hash)
+        };
+        let mut count = 0;
+        let counts = near.resolve((&whole, size), watch, keep, |place| {
+            count += 1;
+            if count <= EXAMPLES {
+                copies.push(place.to_owned());
+            }
+        })?;
+        if counts.copies > 0 {
+            self.dropped.insert(Reason::NearDuplicate, counts.copies);
+            self.examples.insert(Reason::NearDuplicate, copies);
+        }
+        self.curation.near = Some(counts);
+        fs::remove_file(&whole).map_err(|source| Error::io("remove", &whole, source))
     }
 
     fn drop(&mut self, reason: Reason, place: &dyn std::fmt::Display) {
@@ -241,6 +310,7 @@ impl<'a> Gather<'a> {
             dropped: self.dropped,
             examples: self.examples,
             repaired: self.repaired.into_iter().map(|(name, count)| (name.into(), count)).collect(),
+            curation: self.curation,
             stage,
         })
     }

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::division::Division;
+use super::division::{Divider, Division};
 use crate::corpus::SplitName;
 use crate::dedup::TextHash;
 use crate::error::{Error, Result};
@@ -88,7 +88,8 @@ impl Reader {
         })
     }
 
-    fn document(&mut self) -> io::Result<Part> {
+    /// The next document and its hash.
+    fn record(&mut self) -> io::Result<(TextHash, String)> {
         let fault = |what: &str| io::Error::new(ErrorKind::InvalidData, what);
         let (mut hash, mut length) = ([0; 16], [0; 8]);
         self.file.read_exact(&mut hash)?;
@@ -98,10 +99,15 @@ impl Reader {
             self.left.checked_sub(24).and_then(|left| left.checked_sub(length)).ok_or_else(|| fault("a length is wrong"))?;
         let mut text = vec![0; length as usize];
         self.file.read_exact(&mut text)?;
-        let mut text = String::from_utf8(text).map_err(|_| fault("a text is not UTF-8"))?;
+        let text = String::from_utf8(text).map_err(|_| fault("a text is not UTF-8"))?;
         if TextHash::of(&text) != hash {
             return Err(fault("a text does not match its hash"));
         }
+        Ok((hash, text))
+    }
+
+    fn document(&mut self) -> io::Result<Part> {
+        let (hash, mut text) = self.record()?;
         let split = self.division.side(self.documents, hash);
         self.documents += 1;
         if let Some(at) = self.division.cut.filter(|&at| text.is_char_boundary(at as usize)) {
@@ -109,6 +115,20 @@ impl Reader {
         }
         Ok(Part { split, text })
     }
+}
+
+/// The documents of a spool of `size` bytes with their hashes, whole and in order.
+pub(super) fn records(path: &Path, size: u64) -> Result<impl Iterator<Item = Result<(TextHash, String)>>> {
+    let mut reader = Reader::open(path, size, Divider::new(0, 0.0).finish().0)?;
+    Ok(std::iter::from_fn(move || {
+        let offset = reader.size - reader.left;
+        (reader.left > 0).then(|| {
+            reader.record().map_err(|source| {
+                reader.left = 0;
+                Error::Damaged { path: reader.path.clone(), offset, source }
+            })
+        })
+    }))
 }
 
 impl Iterator for Reader {
@@ -131,7 +151,6 @@ impl Iterator for Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::division::Divider;
     use super::*;
 
     fn spool(texts: &[&str], fraction: f64) -> (tempfile::NamedTempFile, u64, Division) {
