@@ -77,6 +77,7 @@ struct Activation : torch::autograd::Function<Activation> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ONCE_DIFFERENTIABLE;
     at::AutoDispatchBelowADInplaceOrView below;
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &up = saved[1];
@@ -103,7 +104,8 @@ int ssl_activation(Handle x, Handle up, int kind, Handle* out) {
     TORCH_CHECK(x->dim() > 0 && kind >= GELU && kind <= SILU, "no activation ", kind, " of ", x->sizes());
     TORCH_CHECK(!other.defined() || (other.sizes() == x->sizes() && other.scalar_type() == x->scalar_type()), "a gate of ", x->sizes(), " and ",
                 x->scalar_type(), " does not meet ", other.sizes(), " and ", other.scalar_type());
-    const bool ours = x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
+    TORCH_CHECK(!other.defined() || other.device() == x->device(), "a gate's sides lie on ", other.device(), " and ", x->device());
+    const bool ours = x->numel() > 0 && x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
     *out = new at::Tensor(ours ? Activation::apply(*x, up ? std::optional<at::Tensor>(*up) : std::nullopt, static_cast<int64_t>(kind)) : plainly(*x, other, kind));
   })
 }

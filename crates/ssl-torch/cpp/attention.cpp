@@ -85,11 +85,11 @@ Loops<T> choose(int64_t e) {
 
 // Room of a thread, kept from call to call.
 float* space_of(int64_t floats) {
-  constexpr int64_t LINE = 64;
+  constexpr int64_t LINE_BYTES = 64, LINE = LINE_BYTES / sizeof(float);
   thread_local std::vector<float> space;
   if (static_cast<int64_t>(space.size()) < floats + LINE) space.resize(floats + LINE);
   // A vector that lies across two lines of the cache is read twice.
-  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(space.data()) + LINE - 1) / LINE * LINE);
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(space.data()) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
 }
 
 // Queries `[b, h, t, e]`, keys and values `[b, g, s, e]`, in any order of rows; the result `[b, t, h e]`.
@@ -160,7 +160,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool c
   TORCH_CHECK(q.size(0) == k.size(0) && q.size(3) == k.size(3) && k.size(1) > 0 && q.size(1) % k.size(1) == 0, "queries ", q.sizes(),
               " and keys ", k.sizes(), " do not meet");
   TORCH_CHECK(!causal || q.size(2) == k.size(2), "causal attention is among as many keys as queries");
-  TORCH_CHECK(k.size(2) > 0, "attention needs a key");
+  TORCH_CHECK(k.size(2) > 0 && q.size(1) > 0 && q.size(3) > 0, "attention needs a key, a head and a feature");
   for (const at::Tensor* x : {&q, &k, &v}) {
     TORCH_CHECK(x->device().is_cpu(), "this attention is the CPU's");
     TORCH_CHECK(x->scalar_type() == q.scalar_type() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16),
@@ -173,6 +173,7 @@ at::Tensor rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguou
 
 Call attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal, double scale) {
   check(q, k, v, causal);
+  TORCH_CHECK(scale > 0, "scores are scaled by more than 0, not by ", scale);
   const int64_t b = q.size(0), h = q.size(1), t = q.size(2), e = q.size(3);
   Call call{rows(q), rows(k), rows(v), at::empty({b, t, h * e}, q.options()), at::empty({b, h, t}, q.options().dtype(at::kFloat)),
             causal, scale};
@@ -205,6 +206,7 @@ struct Attention : torch::autograd::Function<Attention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ONCE_DIFFERENTIABLE;
     at::AutoDispatchBelowADInplaceOrView below;
     const variable_list saved = ctx->get_saved_variables();
     const Call call{rows(saved[0]), rows(saved[1]), rows(saved[2]), saved[3], saved[4], ctx->saved_data["causal"].toBool(),
@@ -230,6 +232,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ONCE_DIFFERENTIABLE;
     at::AutoDispatchBelowADInplaceOrView below;
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor& qkv = saved[0];

@@ -2,7 +2,7 @@
 // attention_loop.h, whose order of work it follows: products take two neighbours of their depth at once, and add up in fp32.
 //
 // The right side of every product is packed in pairs, `[depth / 2][columns][2]`; of the left side a pair must lie together.
-// Keys and values are read where they lie.
+// What stands on the left is read where it lies.
 
 INLINE __m512bh pairs_at(const uint16_t* p) { return (__m512bh)_mm512_loadu_si512(p); }
 

@@ -158,6 +158,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ONCE_DIFFERENTIABLE;
     at::AutoDispatchBelowADInplaceOrView below;
     auto hidden = ctx->saved_data.find("hidden"), head = ctx->saved_data.find("head");
     TORCH_CHECK(hidden != ctx->saved_data.end() && !hidden->second.isNone(), "the gradients of this loss were already taken");

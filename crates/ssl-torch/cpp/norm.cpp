@@ -123,6 +123,7 @@ struct Normalise : torch::autograd::Function<Normalise> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ONCE_DIFFERENTIABLE;
     at::AutoDispatchBelowADInplaceOrView below;
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &gain = saved[1], d_y = grads.back();
@@ -165,6 +166,8 @@ int ssl_normalise(Handle x, Handle branch, Handle gain, Handle bias, int centred
     TORCH_CHECK(!shift.defined() || shift.sizes() == gain->sizes(), "a bias of ", shift.sizes(), " beside a gain of ", gain->sizes());
     TORCH_CHECK(!b.defined() || (b.sizes() == x->sizes() && b.scalar_type() == x->scalar_type()), "a branch of ", b.sizes(), " and ",
                 b.scalar_type(), " does not join a stream of ", x->sizes(), " and ", x->scalar_type());
+    for (const at::Tensor* other : {gain, const_cast<const at::Tensor*>(&shift), &b})
+      TORCH_CHECK(!other->defined() || other->device() == x->device(), "a norm's tensors lie on ", other->device(), " and ", x->device());
     const bool ours = x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
     const auto out = ours ? Normalise::apply(*x, maybe(b), *gain, maybe(shift), centred != 0, eps, stream != nullptr)
                           : plainly(*x, b, *gain, shift, centred != 0, eps);

@@ -22,6 +22,9 @@ extern "C" const char* ssl_last_error();
     return classify();                                                                                                 \
   }
 
+// Gradients made by hand have no graph of their own: asking for one is a fault, not a silent 0.
+#define ONCE_DIFFERENTIABLE TORCH_CHECK(!at::GradMode::is_enabled(), "this operation is differentiable once")
+
 // One loop, compiled for the vector units that matter and chosen when the program starts.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define VECTORISED __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))

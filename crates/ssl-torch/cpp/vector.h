@@ -66,17 +66,24 @@ INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 INLINE float sum_of(Vec x) {
 #pragma GCC unroll 4
   for (int step = LANES / 2; step > 0; step /= 2) {
-    Ints other = {};
+    Vec other = {};
+#ifdef __clang__
+    for (int lane = 0; lane < LANES; ++lane) other[lane] = x[lane ^ step];
+#else
+    Ints from = {};
 #pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; ++lane) other[lane] = lane ^ step;
-    x += __builtin_shuffle(x, other);
+    for (int lane = 0; lane < LANES; ++lane) from[lane] = lane ^ step;
+    other = __builtin_shuffle(x, from);
+#endif
+    x += other;
   }
   return x[0];
 }
 
-// e^x for x <= 0, to 2 units in the last place; 0 below -87. Source: Moshier, Cephes library (expf).
+// e^x for x <= 0, to 2 units in the last place; 0 below -87, and 1 where rounding has left x above 0. Source: Moshier, Cephes
+// library (expf).
 INLINE Vec exponential(Vec x) {
-  const Vec held = x < -87.0f ? Vec{} - 87.0f : x;
+  const Vec held = x < -87.0f ? Vec{} - 87.0f : x > 0.0f ? Vec{} : x;
   const Vec shifted = held * 1.44269504f + 12582912.0f;  // rounds to a whole number in the low bits
   const Vec whole = shifted - 12582912.0f;
   const Vec r = (held - whole * 0.693359375f) + whole * 2.12194440e-4f;

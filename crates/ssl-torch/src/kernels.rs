@@ -41,7 +41,8 @@ pub fn linear_cross_entropy(
 /// Scaled dot-product attention on the CPU, `softmax(scale q kᵀ) v`, without the scores of all queries at once.
 ///
 /// Each head of keys and values serves `h / g` heads of queries. `causal` hides from each query the keys after it, and there
-/// are then as many keys as queries. Products are fp32. Differentiable once.
+/// are then as many keys as queries. Products add up in fp32; of bf16, where the processor multiplies bf16, their factors are bf16,
+/// the weights' too. `scale` is above 0. Differentiable once.
 ///
 /// # Shapes
 /// `q_bhte` `[b, h, t, e]`, `k_bgse` and `v_bgse` `[b, g, s, e]`, all fp32 or all bf16, in any order of axes but the last;
@@ -86,7 +87,7 @@ pub enum Centre {
     Origin,
 }
 
-/// A norm over the last axis: `y = (x - mean) / sqrt(mean((x - mean)²) + eps) * gain + bias`, in fp32 whatever the tensors' type.
+/// A norm over the last axis: `y = (x - mean) / sqrt(mean((x - mean)²) + eps) * gain + bias`, in fp32 for bf16.
 #[derive(Debug)]
 pub struct Norm<'a> {
     /// Whether the mean is taken away.
@@ -116,7 +117,7 @@ impl Norm<'_> {
         self.call(x, None, true)
     }
 
-    /// `x + branch`, and the norm of that, in one pass; all `[.., d]`.
+    /// `x + branch`, and the norm of that, in one pass; both `[.., d]` and of one type: nothing is stretched.
     ///
     /// # Errors
     /// When shapes or types do not fit.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 type Shape = (i64, i64, i64, i64, i64, i64);
 
 /// Odd sizes on purpose: neither blocks of queries nor tiles nor vectors divide them.
-const SHAPES: [(Shape, bool); 9] = [
+const SHAPES: [(Shape, bool); 11] = [
     ((2, 4, 4, 64, 64, 32), true),
     ((1, 6, 6, 256, 256, 64), true),
     ((1, 2, 2, 300, 300, 20), true),
@@ -17,6 +17,8 @@ const SHAPES: [(Shape, bool); 9] = [
     ((1, 3, 3, 65, 161, 5), false),
     ((1, 1, 1, 129, 129, 1), true),
     ((2, 2, 2, 1, 1, 8), true),
+    ((1, 4, 2, 161, 161, 34), true),
+    ((1, 2, 2, 65, 131, 40), false),
 ];
 
 /// Numbers that are the same each time, without libtorch's generator.
@@ -86,44 +88,57 @@ fn result_and_gradients_are_those_of_fp64() {
 }
 
 #[test]
-fn bf16_is_rounded_where_it_is_stored_and_nowhere_else() {
+fn bf16_is_rounded_where_it_is_stored_or_multiplied() {
     for (shape, causal) in SHAPES {
         // Half a unit in the last of 8 bits; gradients also read the rounded result.
         check(shape, causal, Kind::BFloat16, 1e-2);
     }
 }
 
+const KINDS: [Kind; 2] = [Kind::Float, Kind::BFloat16];
+
 #[test]
 fn what_comes_after_a_query_changes_nothing() {
-    let shape = [1, 2, 90, 16];
-    let [q, k, v] = [1, 2, 3].map(|seed| numbers(&shape, seed));
-    let before = attention(&q, &k, &v, true, 0.25).expect("attention");
-    for x in [&k, &v] {
-        let _ = x.narrow(2, 40, 50).fill_(1e30);
+    for kind in KINDS {
+        let shape = [1, 2, 90, 16];
+        let [q, k, v] = [1, 2, 3].map(|seed| numbers(&shape, seed).to_kind(kind));
+        let before = attention(&q, &k, &v, true, 0.25).expect("attention");
+        for x in [&k, &v] {
+            let _ = x.narrow(2, 40, 50).fill_(1e30);
+        }
+        let after = attention(&q, &k, &v, true, 0.25).expect("attention");
+        assert_eq!(before.narrow(1, 0, 40), after.narrow(1, 0, 40));
+        assert_ne!(before.narrow(1, 40, 1), after.narrow(1, 40, 1));
     }
-    let after = attention(&q, &k, &v, true, 0.25).expect("attention");
-    assert_eq!(before.narrow(1, 0, 40), after.narrow(1, 0, 40));
-    assert_ne!(before.narrow(1, 40, 1), after.narrow(1, 40, 1));
 }
 
 #[test]
 fn large_scores_overflow_nothing() {
-    let q = numbers(&[1, 1, 40, 8], 1) * 1e4;
-    let out = attention(&q, &q, &numbers(&[1, 1, 40, 8], 2), true, 1.0).expect("attention");
-    assert!(out.isfinite().all().int64_value(&[]) == 1);
+    for kind in KINDS {
+        for (features, scale) in [(8, 1.0), (96, 96_f64.powf(-0.5))] {
+            let q = (numbers(&[1, 1, 40, features], 1) * 2e4).to_kind(kind);
+            let v = numbers(&[1, 1, 40, features], 2).to_kind(kind);
+            let out = attention(&q, &q, &v, true, scale).expect("attention");
+            assert!(out.isfinite().all().int64_value(&[]) == 1, "{kind:?}, {features} features");
+        }
+    }
 }
 
 #[test]
 fn threads_change_no_bit() {
-    let [q, k, v] = [1, 2, 3].map(|seed| numbers(&[2, 3, 100, 24], seed));
-    let before = tch::get_num_threads();
-    let with = |threads| {
-        tch::set_num_threads(threads);
-        attention(&q, &k, &v, true, 0.2).expect("attention")
-    };
-    let (one, three) = (with(1), with(3));
-    tch::set_num_threads(before);
-    assert_eq!(one, three);
+    for kind in KINDS {
+        let leaves = [1, 2, 3].map(|seed| numbers(&[2, 3, 100, 24], seed).to_kind(kind).set_requires_grad(true));
+        let before = tch::get_num_threads();
+        let with = |threads| {
+            tch::set_num_threads(threads);
+            let out = attention(&leaves[0], &leaves[1], &leaves[2], true, 0.2).expect("attention");
+            let grads = Tensor::run_backward(&[out.square().sum(Kind::Float)], &leaves, false, false);
+            (out.detach(), grads)
+        };
+        let (one, three) = (with(1), with(3));
+        tch::set_num_threads(before);
+        assert_eq!(one, three);
+    }
 }
 
 #[test]
@@ -137,6 +152,9 @@ fn what_does_not_fit_is_an_error() {
     refused(&x([1, 3, 3, 4]), &x([1, 2, 3, 4]), &x([1, 2, 3, 4]), false, "do not meet");
     refused(&x([1, 2, 3, 4]), &x([1, 2, 5, 4]), &x([1, 2, 5, 4]), true, "as many keys as queries");
     refused(&x([1, 2, 3, 4]), &x([1, 2, 0, 4]), &x([1, 2, 0, 4]), false, "a key");
+    refused(&x([1, 2, 3, 0]), &x([1, 2, 3, 0]), &x([1, 2, 3, 0]), false, "a feature");
+    let one = x([1, 2, 3, 4]);
+    assert!(attention(&one, &one, &one, true, -0.5).is_err());
     refused(&x([1, 2, 3, 4]), &x([1, 2, 3, 4]).to_kind(Kind::Double), &x([1, 2, 3, 4]), false, "fp32");
     let qkv = numbers(&[1, 2, 10], 1);
     assert!(attention_packed(&qkv, 2, 2, true, 1.0).is_err());

@@ -114,6 +114,14 @@ fn either_result_may_stay_unused() {
 }
 
 #[test]
+fn a_graph_of_gradients_is_refused() {
+    let (gain, x) = (leaf(&[6], 1, Kind::Float), leaf(&[4, 6], 2, Kind::Float));
+    let y = Norm { centre: Centre::Mean, gain: &gain, bias: None, eps: EPS }.of(&x).expect("a norm");
+    let again = Tensor::f_run_backward(&[y.square().sum(Kind::Float)], &[&x], true, true);
+    assert!(again.expect_err("refused").to_string().contains("differentiable once"));
+}
+
+#[test]
 fn threads_change_no_bit() {
     let before = tch::get_num_threads();
     let with = |threads| {

@@ -3,7 +3,8 @@
 //! Counted per layer and position, in numbers of the model's type: the stream after each branch, each norm's result, queries,
 //! keys, values and what was read, and what the feed-forward keeps. Dropout keeps its draws; attention that libtorch has no
 //! fused kernel for (dropout, learned scores) keeps its scores too, and contiguous copies of what it read. What an LSTM and the
-//! turning of rotary positions take is fitted to measurement. All of it is measured against, in `ssl-cli/tests/cli/accounting.rs`.
+//! turning of rotary positions take is fitted to measurement. These are the CPU's numbers: where norms and gates are libtorch's own
+//! operations they keep somewhat more, and what was taken and never touched counts there too. All of it is measured against, in `ssl-cli/tests/cli/accounting.rs`.
 
 use super::layers::{Feed, Head, Load, Parts, Stack};
 
@@ -43,7 +44,7 @@ fn kept(stack: &Stack, load: &Load, bytes: u64) -> u64 {
         Feed::Recurrent => 0,
         Feed::Relu => up * (1 + 2 * drop * u64::from(stack.scored)),
         Feed::Gelu => 2 * up,
-        Feed::Gated => 3 * up,
+        Feed::Gated => (3 + drop) * up,
     };
     let fused = !dropout && !stack.scored;
     let scores = |seen: u64| if fused { 0 } else { heads * seen * (1 + 2 * drop) + 5 * inner };
