@@ -50,6 +50,8 @@ pub enum Reason {
     NoMainText,
     /// A row of a table with quotes that open or close where they may not.
     BadQuotes,
+    /// A table has no column of the field's name.
+    NoColumn,
     /// A link, a device or a name that leads elsewhere, in an archive.
     Refused,
     /// A line of JSONL that is no JSON object.
@@ -83,6 +85,7 @@ impl fmt::Display for Reason {
             Self::NotText => "not-text",
             Self::NoMainText => "no-main-text",
             Self::BadQuotes => "bad-quotes",
+            Self::NoColumn => "no-column",
             Self::Refused => "refused",
             Self::NotJson => "not-json",
             Self::NoText => "no-text",

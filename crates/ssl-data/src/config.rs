@@ -401,6 +401,10 @@ impl DataConfig {
             let message = "its rules are about one text, not about two side by side";
             faults.push(Fault::new("data.filter", message, "filter the texts before they are paired"));
         }
+        if self.pairs.is_some() && !matches!(self.format, Format::Auto | Format::Text | Format::Markdown | Format::Jsonl) {
+            let message = "pairs are lines, or fields of JSONL";
+            faults.push(Fault::new("data.format", message, "leave it out, or bring the texts into lines first"));
+        }
         self.filter.validate(faults);
         self.dedup.validate(faults);
         self.scrub.iter().for_each(|rules| rules.validate(faults));

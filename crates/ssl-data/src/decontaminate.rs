@@ -7,7 +7,7 @@
 //! Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (runs of 8 to 13 words). Differs: a document is dropped whole
 //! or kept whole, where the paper cuts 200 characters around the run out of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::hash::BuildHasherDefault;
 use std::io::{BufRead, BufReader, Read};
@@ -201,17 +201,20 @@ impl Index {
     /// The items that `text` holds runs of, in order, where they are a large enough share of the item's.
     #[must_use]
     pub fn overlaps(&self, text: &str) -> Vec<u32> {
-        let mut met: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        let mut met: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut seen = HashSet::<u64, BuildHasherDefault<Low>>::default();
         for &length in &self.lengths {
             runs(text, length, Numbers::Apart, &mut |run| {
                 let run = keyed(run, length);
-                for &item in self.holders.get(&run).into_iter().flatten() {
-                    met.entry(item).or_default().insert(run);
+                let Some(holders) = self.holders.get(&run) else { return };
+                // A run that stands again is not counted again, nor are its holders walked.
+                if seen.insert(run) {
+                    holders.iter().for_each(|&item| *met.entry(item).or_default() += 1);
                 }
             });
         }
         let enough = |item: u32, runs: usize| runs as f64 >= self.min_share * f64::from(self.items[item as usize].runs);
-        met.into_iter().filter(|(item, runs)| enough(*item, runs.len())).map(|(item, _)| item).collect()
+        met.into_iter().filter(|(item, runs)| enough(*item, *runs)).map(|(item, _)| item).collect()
     }
 }
 

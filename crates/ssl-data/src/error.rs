@@ -140,6 +140,9 @@ impl Error {
             Self::Field { .. } => {
                 "name the field that holds the text in data.field, and the one beside it in data.pairs.field.target"
             }
+            Self::Broken { reason: Reason::NoColumn, .. } => {
+                "name a column of its first row in data.field, or read it line by line with data.format = \"text\""
+            }
             Self::Broken { reason: Reason::BadQuotes, .. } => {
                 "a cell with quotes in it must stand in quotes, and each of them be written twice"
             }

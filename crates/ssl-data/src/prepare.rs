@@ -188,6 +188,8 @@ fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> R
         rules.model = PathBuf::new();
     }
     for path in config.decontaminate.iter_mut().flat_map(|rules| rules.sets.values_mut()).flat_map(|set| &mut set.paths) {
+        // The end of its name says how it is read.
+        hash.update(path.extension().unwrap_or_default().as_encoded_bytes());
         let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
         hash.update(blake3::hash(&bytes).as_bytes());
         *path = PathBuf::new();

@@ -17,6 +17,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Fault;
+use crate::document::BORDER;
 use crate::error::{Error, Result};
 
 mod address;
@@ -96,6 +97,10 @@ impl ScrubConfig {
         if self.kinds.is_empty() {
             faults.push(Fault::new("data.scrub.kinds", "nothing is taken out", "leave it out for all kinds"));
         }
+        if self.names.is_some() && !self.kinds.contains(&Kind::Name) {
+            let message = "the list is not used: the kind \"name\" is not among data.scrub.kinds";
+            faults.push(Fault::new("data.scrub.names", message, "add it, or leave the list out"));
+        }
     }
 }
 
@@ -130,7 +135,7 @@ impl Scrub {
                 .map_err(|fault| Error::Utf8 { path: path.into(), offset: fault.utf8_error().valid_up_to() as u64 })?;
             let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
             AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
+                .match_kind(MatchKind::Standard)
                 .build(names)
                 .map_err(|fault| Error::List { path: path.into(), reason: fault.to_string() })
         });
@@ -147,6 +152,17 @@ impl Scrub {
     /// The text without what was found, or `None` if nothing was.
     #[must_use]
     pub fn scrub(&self, text: &str, counts: &mut Counts) -> Option<String> {
+        // No value goes from one side of a pair into the other.
+        let Some((source, target)) = text.split_once(BORDER) else { return self.one(text, counts) };
+        let (clean_source, clean_target) = (self.one(source, counts), self.one(target, counts));
+        if clean_source.is_none() && clean_target.is_none() {
+            return None;
+        }
+        let side = |clean: Option<String>, text: &str| clean.unwrap_or_else(|| text.to_owned());
+        Some(format!("{}{BORDER}{}", side(clean_source, source), side(clean_target, target)))
+    }
+
+    fn one(&self, text: &str, counts: &mut Counts) -> Option<String> {
         let found = self.find(text);
         if found.is_empty() {
             return None;
@@ -159,9 +175,10 @@ impl Scrub {
             clean.push_str(kind.name());
             if let Some(key) = &self.key {
                 // The same number is often written with other signs or in another case.
+                let number = matches!(kind, Kind::Iban | Kind::Card | Kind::NationalId | Kind::Phone);
                 let value: Vec<u8> = text[start..end]
                     .bytes()
-                    .filter(|byte| !b" -.()".contains(byte))
+                    .filter(|byte| !number || !b" -.()".contains(byte))
                     .map(|byte| byte.to_ascii_lowercase())
                     .collect();
                 clean.push(':');
@@ -226,7 +243,7 @@ impl Scrub {
             inside = word || byte == b'_';
         }
         if let Some(names) = &self.names {
-            for name in names.find_iter(text) {
+            for name in names.find_overlapping_iter(text) {
                 if stands_alone(text, name.start(), name.end()) {
                     add(Kind::Name, name.start(), name.end());
                 }

@@ -9,6 +9,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use ssl_data::config::{CleanConfig, DataConfig, Format, Limits, TokenizerConfig, Unit, WindowConfig};
 use ssl_data::corpus::{Corpus, SplitName};
+use ssl_data::dedup::DedupConfig;
+use ssl_data::filter::FilterConfig;
 use ssl_data::manifest::{TOKENIZER, VALIDATION_TEXT};
 use ssl_data::objective::{Form, Meaning, ObjectiveConfig};
 use ssl_data::prepare::prepare;
@@ -187,6 +189,11 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         pairs: None,
         special_tokens: Vec::new(),
         windows: WindowConfig::default(),
+        // A text to be scored is scored as it stands.
+        filter: FilterConfig::default(),
+        dedup: DedupConfig::default(),
+        scrub: None,
+        decontaminate: None,
     };
     prepare(&config, scratch, &*session.progress)?;
     let files: Vec<PathBuf> = ssl_data::source::find(&config, scratch)?.iter().map(|input| input.path.to_path_buf()).collect();

@@ -59,6 +59,8 @@ struct Text {
     mark: &'static str,
     /// Open elements whose white space counts.
     pre: u32,
+    /// The white space there that is written as it stands if more text follows.
+    held: String,
 }
 
 impl Text {
@@ -78,14 +80,21 @@ impl Text {
 
     fn leave(&mut self, tag: Tag) {
         self.part(lines(tag));
-        self.pre -= u32::from(tag == Tag::Pre);
+        if tag == Tag::Pre {
+            self.pre -= 1;
+            self.held.clear();
+        }
     }
 
     fn push(&mut self, text: &str) {
-        if self.pre > 0 && !text.trim().is_empty() {
-            self.gap();
-            self.out.push_str(text.trim_end());
-            self.due = self.due.max(u8::from(text.ends_with('\n')));
+        if self.pre > 0 {
+            let kept = text.trim_end();
+            if !kept.is_empty() {
+                self.gap();
+                self.out.push_str(&std::mem::take(&mut self.held));
+                self.out.push_str(kept);
+            }
+            self.held.push_str(&text[kept.len()..]);
             return;
         }
         let mut words = text.split([' ', '\n', '\t', '\r', '\u{c}']);

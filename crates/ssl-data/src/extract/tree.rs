@@ -121,6 +121,9 @@ pub(super) struct Node<'a> {
     pub(super) end: u32,
 }
 
+/// Nodes that are read of one page: no page for people has a tenth of them, and each costs many times its bytes.
+const NODES: usize = 1 << 22;
+
 /// All nodes of a page in document order; the first is the page itself.
 pub(super) struct Tree<'a> {
     pub(super) nodes: Vec<Node<'a>>,
@@ -137,6 +140,9 @@ impl<'a> Tree<'a> {
                 }
                 Token::Open(name, attributes) => build.open(name, attributes),
                 Token::Close(name) => build.close(name),
+            }
+            if build.nodes.len() >= NODES {
+                break;
             }
         }
         build.finish()

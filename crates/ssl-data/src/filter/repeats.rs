@@ -91,7 +91,7 @@ impl Runs {
     pub(super) fn lengthen(&mut self, profile: &Profile, length: usize) {
         let runs = (profile.hashes.len() + 1).saturating_sub(length);
         self.hashes.truncate(runs);
-        for (hash, word) in self.hashes.iter_mut().zip(&profile.hashes[length - 1..]) {
+        for (hash, word) in self.hashes.iter_mut().zip(profile.hashes.get(length - 1..).unwrap_or(&[])) {
             *hash = mix(*hash ^ word.rotate_left(length as u32));
         }
         self.round += 1;

@@ -144,7 +144,7 @@ enum Judged {
 
 fn judge(item: Item, config: &DataConfig, tools: &Tools) -> Judged {
     match item {
-        Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes), origin) => {
+        Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes | Reason::NoColumn), origin) => {
             Judged::Unreadable(reason, Error::Broken { origin, reason })
         }
         Item::Dropped(reason, origin) => Judged::Dropped(reason, origin),

@@ -77,6 +77,11 @@ fn is_public_6(address: Ipv6Addr) -> bool {
     address.segments()[0] & 0xe000 == 0x2000
 }
 
+/// Whether a link may have the byte: what is not ASCII is not part of it. Source: RFC 3986, section 2.
+fn in_link(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"<>\"'".contains(&byte)
+}
+
 /// The user and password of the link whose `://` is at `at`.
 pub(super) fn credentials(text: &[u8], at: usize) -> Option<(usize, usize)> {
     if !text[..at].last().is_some_and(u8::is_ascii_alphanumeric) {
@@ -84,8 +89,7 @@ pub(super) fn credentials(text: &[u8], at: usize) -> Option<(usize, usize)> {
     }
     let start = at + 3;
     let rest = &text[start..];
-    let end =
-        rest.iter().take(512).position(|&byte| byte == b'@' || byte.is_ascii_whitespace() || b"/?#<>\"'".contains(&byte))?;
+    let end = rest.iter().take(512).position(|&byte| byte == b'@' || !in_link(byte) || b"/?#".contains(&byte))?;
     let user = &rest[..end];
     let host = rest.get(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'[');
     let colon = user.iter().position(|&byte| byte == b':')?;
@@ -108,7 +112,7 @@ pub(super) fn parameters(text: &[u8], at: usize, found: &mut impl FnMut(usize, u
         b"signature",
         b"sessionid",
     ];
-    let run = text[at..].iter().take(2048).take_while(|byte| !byte.is_ascii_whitespace() && !b"<>\"'".contains(byte)).count();
+    let run = text[at..].iter().take(2048).take_while(|byte| in_link(**byte)).count();
     let link = &text[at..at + run];
     let Some(query) = link.iter().position(|&byte| byte == b'?') else { return at + run };
     let mut start = at + query + 1;

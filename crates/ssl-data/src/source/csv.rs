@@ -18,6 +18,9 @@ pub(super) struct Table {
     begin: (u64, u64),
 }
 
+/// Cells of a row that are looked at: each costs more than its bytes.
+const CELLS: usize = 1 << 16;
+
 /// How a row came.
 #[derive(PartialEq, Eq)]
 enum Row {
@@ -44,7 +47,12 @@ impl Table {
             return Ok(None);
         }
         feed.abandoned = true;
-        Ok(Some(feed.dropped(if row == Row::Whole { Reason::NoText } else { Reason::BadQuotes }, 1)))
+        let reason = match row {
+            Row::Whole | Row::End => Reason::NoColumn,
+            Row::Long => Reason::TooLarge,
+            Row::BadQuotes => Reason::BadQuotes,
+        };
+        Ok(Some(feed.dropped(reason, 1)))
     }
 
     /// Reads the cells of the next row that is not empty.
@@ -161,7 +169,7 @@ impl Reading {
 
     fn end(&mut self, cells: &mut Vec<Vec<u8>>, keep: bool) {
         let cell = std::mem::take(&mut self.cell);
-        if keep {
+        if keep && cells.len() < CELLS {
             cells.push(cell);
         }
         self.place = Place::Start;
@@ -222,7 +230,7 @@ mod tests {
         let expect =
             [dropped(2, Reason::BadQuotes), dropped(3, Reason::NoText), ok(4, 18, "fine"), dropped(5, Reason::BadQuotes)];
         assert_eq!(cut(table, Format::Csv, 99), expect);
-        assert_eq!(cut(b"id,words\n1,a\n", Format::Csv, 99), [dropped(1, Reason::NoText)]);
+        assert_eq!(cut(b"id,words\n1,a\n", Format::Csv, 99), [dropped(1, Reason::NoColumn)]);
         let long = [b"text\n".to_vec(), b"x".repeat(600_000), b"\ny\n\"".to_vec(), b"\n".repeat(600_000)].concat();
         assert_eq!(cut(&long, Format::Csv, 9), [dropped(2, Reason::TooLarge), ok(3, 600_006, "y"), dropped(4, Reason::TooLarge)]);
     }

@@ -18,8 +18,11 @@ pub fn field(line: &str, name: &str, origin: &Origin) -> Result<String> {
         Ok(Some(text)) => Ok(text),
         Ok(None) => Err(Error::Field { origin: origin.clone(), field: name.into() }),
         Err(fault) => {
+            let told = fault.to_string();
+            // What was found may be anybody's text, and of any length; what was expected says enough.
+            let told = told.rsplit_once(", expected ").map_or(told.clone(), |(_, expected)| format!("expected {expected}"));
             // The parser counts lines within what it was given, which is always one.
-            let reason = fault.to_string().replace(" at line 1 column ", " at column ");
+            let reason = told.replace(" at line 1 column ", " at column ");
             Err(Error::Json { origin: origin.clone(), reason })
         }
     }

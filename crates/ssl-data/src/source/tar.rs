@@ -189,7 +189,7 @@ impl Head {
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
         let (high, low) = field.split_at(field.len() - 8);
-        let fits = high[1..].iter().all(|&byte| byte == 0);
+        let fits = high.iter().skip(1).all(|&byte| byte == 0);
         return fits.then(|| low.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)));
     }
     let digits = field.split(|&byte| byte == 0).next().unwrap_or(&[]).trim_ascii();

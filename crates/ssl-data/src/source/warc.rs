@@ -259,6 +259,11 @@ impl Archive {
     /// Puts bytes before what is read next.
     fn push_back(&mut self, mut bytes: Vec<u8>) {
         self.again += bytes.len() as u64;
+        // What was just taken from there is not copied back, with all that follows it.
+        if let Some(at) = self.at.checked_sub(bytes.len()).filter(|&at| self.ahead[at..self.at] == bytes[..]) {
+            self.at = at;
+            return;
+        }
         bytes.extend_from_slice(&self.ahead[self.at..]);
         (self.ahead, self.at) = (bytes, 0);
     }
