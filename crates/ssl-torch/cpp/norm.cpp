@@ -166,8 +166,8 @@ int ssl_normalise(Handle x, Handle branch, Handle gain, Handle bias, int centred
     TORCH_CHECK(!shift.defined() || shift.sizes() == gain->sizes(), "a bias of ", shift.sizes(), " beside a gain of ", gain->sizes());
     TORCH_CHECK(!b.defined() || (b.sizes() == x->sizes() && b.scalar_type() == x->scalar_type()), "a branch of ", b.sizes(), " and ",
                 b.scalar_type(), " does not join a stream of ", x->sizes(), " and ", x->scalar_type());
-    for (const at::Tensor* other : {gain, const_cast<const at::Tensor*>(&shift), &b})
-      TORCH_CHECK(!other->defined() || other->device() == x->device(), "a norm's tensors lie on ", other->device(), " and ", x->device());
+    for (const at::Tensor& other : std::vector<at::Tensor>{*gain, shift, b})
+      TORCH_CHECK(!other.defined() || other.device() == x->device(), "a norm's tensors lie on ", other.device(), " and ", x->device());
     const bool ours = x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
     const auto out = ours ? Normalise::apply(*x, maybe(b), *gain, maybe(shift), centred != 0, eps, stream != nullptr)
                           : plainly(*x, b, *gain, shift, centred != 0, eps);
