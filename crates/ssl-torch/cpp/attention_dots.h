@@ -69,6 +69,12 @@ INLINE __m512i some(const uint16_t* from, int64_t left) {
   return left >= COLUMNS ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16((1u << left) - 1, from);
 }
 
+// A product that is rounded before anything is taken from it: what was found to be the largest is then taken from itself exactly.
+INLINE Vec rounded(Vec product) {
+  asm("" : "+v"(product));
+  return product;
+}
+
 INLINE int64_t up_to_even(int64_t n) { return n + (n & 1); }
 
 // Rows as pairs of neighbours, `[rows / 2][wide][2]`; rows and features that are not there are 0.
@@ -122,7 +128,7 @@ static void forward_dots(const Head<uint16_t>& h, float* space) {
       Vec p[2][2] = {};
       for (int64_t next = 0; next < 2 && k + next < seen; ++next)
         for (int half = 0; half < 2; ++half) {
-          p[next][half] = exponential(get(scores + (k + next) * QUERIES + half * LANES) * h.scale - top[half]);
+          p[next][half] = exponential(rounded(get(scores + (k + next) * QUERIES + half * LANES) * h.scale) - top[half]);
           sum[half] += p[next][half];
         }
       interleave(narrow_both(p[0][0], p[0][1]), narrow_both(p[1][0], p[1][1]), weights + k * QUERIES);
@@ -173,7 +179,7 @@ static void backward_head_dots(const Head<uint16_t>& h, const uint16_t* keys, fl
           Vec p[2], d[2];
           for (int half = 0; half < 2; ++half) {
             const int64_t at = (k + next) * QUERIES + half * LANES;
-            p[half] = exponential(get(scores + at) * h.scale - get(logs + half * LANES));
+            p[half] = exponential(rounded(get(scores + at) * h.scale) - get(logs + half * LANES));
             d[half] = p[half] * (get(d_weights + at) - get(shares + half * LANES)) * h.scale;
           }
           d_rows[next] = narrow_both(d[0], d[1]);

@@ -108,7 +108,7 @@ fn what_comes_after_a_query_changes_nothing() {
         }
         let after = attention(&q, &k, &v, true, 0.25).expect("attention");
         assert_eq!(before.narrow(1, 0, 40), after.narrow(1, 0, 40));
-        assert_ne!(before.narrow(1, 40, 1), after.narrow(1, 40, 1));
+        assert_ne!(before.narrow(1, 40, 50), after.narrow(1, 40, 50));
     }
 }
 
