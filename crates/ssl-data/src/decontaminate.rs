@@ -209,7 +209,9 @@ impl Index {
                 let Some(holders) = self.holders.get(&run) else { return };
                 // A run that stands again is not counted again, nor are its holders walked.
                 if seen.insert(run) {
-                    holders.iter().for_each(|&item| *met.entry(item).or_default() += 1);
+                    for &item in holders {
+                        *met.entry(item).or_default() += 1;
+                    }
                 }
             });
         }
