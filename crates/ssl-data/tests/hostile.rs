@@ -88,7 +88,7 @@ fn a_length_that_leads_over_many_records_costs_no_square() {
         records += u64::from(matches!(entry, Entry::Record(_)));
     }
     assert!(records > 200_000, "{records}");
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
 
 proptest! {
