@@ -28,17 +28,14 @@ fn check(activation: Activation, shape: &[i64], kind: Kind, tolerance: f64) {
         let wide = leaves.each_ref().map(|x| x.detach().to_kind(Kind::Double).set_requires_grad(true));
         let [x, up] = &leaves;
         let found = if gated { activation.gate(x, up) } else { activation.of(x) }.expect("an activation");
-        let mut expected = reference(activation, &wide[0]);
-        if gated {
-            expected = expected * &wide[1];
-        }
+        let alone = reference(activation, &wide[0]);
+        let expected = if gated { alone * &wide[1] } else { alone };
         let close = |found: &Tensor, expected: &Tensor, what: &str| {
             let distance = ((found.to_kind(Kind::Double) - expected).abs() / (expected.abs() + 1.0)).max().double_value(&[]);
             assert!(distance < tolerance, "{what} of {activation:?} {shape:?}, gated {gated}, {kind:?}: {distance}");
         };
         close(&found, &expected, "the value");
-        let grads =
-            Tensor::run_backward(&[(&found * &upstream).sum(Kind::Double)], &leaves[..1 + usize::from(gated)], false, false);
+        let grads = Tensor::run_backward(&[(&found * &upstream).sum(Kind::Double)], &leaves[..=usize::from(gated)], false, false);
         (expected * upstream.to_kind(Kind::Double)).sum(Kind::Double).backward();
         for (found, (wide, what)) in grads.iter().zip(wide.iter().zip(["d x", "d up"])) {
             close(found, &wide.grad(), what);
