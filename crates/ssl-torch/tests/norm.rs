@@ -21,7 +21,7 @@ fn leaf(shape: &[i64], seed: i64, kind: Kind) -> Tensor {
 }
 
 /// The stream and its norm in fp64.
-fn reference(x: &Tensor, branch: Option<&Tensor>, norm: &Norm) -> (Tensor, Tensor) {
+fn reference(x: &Tensor, branch: Option<&Tensor>, norm: &Norm<'_>) -> (Tensor, Tensor) {
     let stream = branch.map_or_else(|| x.shallow_clone(), |branch| x + branch);
     let centred = match norm.centre {
         Centre::Mean => &stream - stream.mean_dim(-1, true, Kind::Double),
