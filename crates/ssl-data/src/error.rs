@@ -148,7 +148,7 @@ impl Error {
             }
             Self::Damaged { .. } | Self::Broken { .. } => "fetch the file again, or leave it out",
             Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
-            Self::NothingLeft { .. } => "loosen data.clean, or read more",
+            Self::NothingLeft { .. } => "loosen data.clean or data.filter, or read more",
             Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",
             Self::Shard { .. } | Self::ShardBlock { .. } | Self::Manifest { .. } | Self::ManifestVersion { .. } => {
                 "the stored corpus cannot be trusted; remove the folder and prepare again"

@@ -182,12 +182,17 @@ impl BufRead for Feed<'_> {
     }
 }
 
+/// Reads by way of what is buffered: what `Read` is for a `BufRead`.
+pub(super) fn read_buffered(source: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
+    let here = source.fill_buf()?;
+    let count = here.len().min(buffer.len());
+    buffer[..count].copy_from_slice(&here[..count]);
+    source.consume(count);
+    Ok(count)
+}
+
 impl Read for Feed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let here = self.fill_buf()?;
-        let count = here.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&here[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buffer)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use super::feed::read_buffered;
 use super::open::{MAGIC, Raw};
 
 /// The most bytes of a member that are remembered.
@@ -89,10 +90,6 @@ impl BufRead for Kept<'_> {
 
 impl Read for Kept<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let here = self.fill_buf()?;
-        let count = here.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&here[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buffer)
     }
 }
