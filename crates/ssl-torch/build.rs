@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 18] = [
     "error.cpp",
     "runtime.cpp",
     "optimizer.cpp",
     "cross_entropy.cpp",
     "attention.cpp",
+    "attention_gpu.cpp",
     "norm.cpp",
     "activation.cpp",
     "word2vec.cpp",
@@ -18,10 +19,14 @@ const SOURCES: [&str; 14] = [
     "memory.cpp",
     "profile.cpp",
     "group.cpp",
+    "gpu.cpp",
+    "graph.cpp",
+    "nccl.cpp",
 ];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=cpp");
+    println!("cargo:rerun-if-changed=cuda/arguments.h");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Some(libtorch) = env::var_os("LIBTORCH").map(PathBuf::from) else {
         // Type checking alone needs no libtorch; linking will say what is missing.
@@ -34,6 +39,7 @@ fn main() -> io::Result<()> {
         .cpp(true)
         .std("c++17")
         .opt_level(3)
+        .debug(false)
         .pic(true)
         .warnings(false)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")

@@ -43,24 +43,27 @@ pub(crate) struct Session {
     pub(crate) progress: Arc<Progress>,
     device: Device,
     threads: Option<usize>,
+    /// Which of the processes of this machine.
+    local: usize,
 }
 
 impl Session {
     /// By the flags that every verb takes.
     pub(crate) fn new(common: &Common) -> Self {
         let style = if common.quiet { Style::Quiet } else { Style::for_stderr() };
-        Self { progress: Arc::new(Progress::new(style)), device: common.device, threads: common.threads.map(usize::from) }
+        Self { progress: Arc::new(Progress::new(style)), device: common.device, threads: common.threads.map(usize::from), local: 0 }
     }
 
-    /// The same without a voice, for ranks that leave the talking to rank 0.
-    pub(crate) fn silent(&self) -> Self {
-        Self { progress: Arc::new(Progress::new(Style::Quiet)), device: self.device, threads: self.threads }
+    /// The same for one rank of several: only the one that leads has a voice, and each process of a machine has its own GPU.
+    pub(crate) fn rank(&self, leads: bool, local: usize) -> Self {
+        let progress = if leads { Arc::clone(&self.progress) } else { Arc::new(Progress::new(Style::Quiet)) };
+        Self { progress, device: self.device, threads: self.threads, local }
     }
 
     /// Starts libtorch; before anything else that touches it.
     pub(crate) fn runtime(&self) -> Result<Runtime> {
         let choice = match self.device {
-            Device::Auto => Choice::Auto,
+            Device::Auto => Choice::Auto { nth: self.local },
             Device::Cpu => Choice::Cpu,
             Device::Cuda(n) => Choice::Cuda(n),
         };

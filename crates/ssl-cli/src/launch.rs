@@ -5,6 +5,8 @@
 //! - `SLURM_PROCID` and `SLURM_STEP_NUM_TASKS`, which only `srun` sets, for each of its tasks. What an allocation leaves in an
 //!   interactive shell (`SLURM_NTASKS`, `SLURM_PROCID`) does not join anything.
 //!
+//! `LOCAL_RANK` (torchrun) or `SLURM_LOCALID` says which GPU of its machine a process takes.
+//!
 //! One process is no group: a world of 1 trains alone.
 
 use ssl_torch::group::Seat;
@@ -29,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) attempt: String,
     /// The network interface to use, where one was named.
     pub(crate) interface: Option<String>,
+    /// Which of the processes of its machine, so that each takes a GPU of its own.
+    pub(crate) local: usize,
 }
 
 impl Launch {
@@ -95,6 +99,7 @@ impl Read<'_> {
             serves: !agent && seat.rank == 0,
             attempt: format!("ssl/{attempt}"),
             interface: (self.variable)("GLOO_SOCKET_IFNAME"),
+            local: ["LOCAL_RANK", "SLURM_LOCALID"].iter().find_map(|name| variable(name)?.parse().ok()).unwrap_or(0),
         })
     }
 

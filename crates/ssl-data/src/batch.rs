@@ -123,6 +123,25 @@ impl<T> Rows<T> {
         }
     }
 
+    fn as_ref(&self) -> Rows<&T> {
+        Rows {
+            inputs: &self.inputs,
+            targets: &self.targets,
+            weights: &self.weights,
+            counts: &self.counts,
+            positions: &self.positions,
+            documents: self.documents.as_ref(),
+            sentences: self.sentences.as_ref().map(|Sentences { segments, random }| Sentences { segments, random }),
+            attend: match &self.attend {
+                Attend::Causal => Attend::Causal,
+                Attend::Both => Attend::Both,
+                Attend::Prefix(prefix) => Attend::Prefix(prefix),
+            },
+            continues: self.continues,
+            never: self.never,
+        }
+    }
+
     fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<Rows<U>, E> {
         Ok(Rows {
             inputs: f(self.inputs)?,
@@ -170,6 +189,10 @@ pub struct Source<T> {
 }
 
 impl<T> Source<T> {
+    fn as_ref(&self) -> Source<&T> {
+        Source { ids: &self.ids, present: &self.present }
+    }
+
     fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<Source<U>, E> {
         Ok(Source { ids: f(self.ids)?, present: f(self.present)? })
     }
@@ -197,6 +220,15 @@ impl<T> Batch<T> {
             Self::Pair(source, rows) => Batch::Pair(source.try_map(f)?, rows.try_map(f)?),
             Self::Texts(texts) => Batch::Texts(texts.try_map(f)?),
         })
+    }
+
+    /// The same batch with its arrays borrowed.
+    pub fn as_ref(&self) -> Batch<&T> {
+        match self {
+            Self::Rows(rows) => Batch::Rows(rows.as_ref()),
+            Self::Pair(source, rows) => Batch::Pair(source.as_ref(), rows.as_ref()),
+            Self::Texts(texts) => Batch::Texts(texts.as_ref()),
+        }
     }
 
     /// The rows that are predicted, where there are any.
@@ -238,6 +270,17 @@ mod tests {
         let expect =
             Rows { documents: Some(60), sentences, attend: Attend::Prefix(90), continues: true, ..Rows::new(10, 20, 30, 40, 50) };
         assert_eq!(mapped, Ok(Batch::Pair(Source { ids: 100, present: 110 }, expect)));
+    }
+
+    #[test]
+    fn borrowing_keeps_the_fields_in_place() {
+        for batch in [
+            Batch::Rows(rows()),
+            Batch::Pair(Source { ids: 10, present: 11 }, rows()),
+            Batch::Texts(Source { ids: 10, present: 11 }),
+        ] {
+            assert_eq!(batch.as_ref().try_map(&mut |n| Ok::<_, ()>(*n)), Ok(batch));
+        }
     }
 
     #[test]

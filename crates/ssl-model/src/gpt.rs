@@ -228,6 +228,10 @@ impl Model for Gpt {
         Some(self)
     }
 
+    fn steady(&self) -> bool {
+        true
+    }
+
     fn context(&self) -> usize {
         self.config.context_tokens as usize
     }

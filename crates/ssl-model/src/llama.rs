@@ -213,6 +213,10 @@ impl Model for Llama {
         Some(self)
     }
 
+    fn steady(&self) -> bool {
+        true
+    }
+
     fn context(&self) -> usize {
         self.config.context_tokens as usize
     }

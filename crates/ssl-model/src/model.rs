@@ -111,6 +111,12 @@ pub trait Model: Send {
         None
     }
 
+    /// Whether a training pass is the same operations whatever a batch of one form holds, and reads nothing back from the device,
+    /// so that it can be recorded there and replayed.
+    fn steady(&self) -> bool {
+        false
+    }
+
     /// The most tokens it reads at once.
     fn context(&self) -> usize;
 }

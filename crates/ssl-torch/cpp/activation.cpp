@@ -1,9 +1,11 @@
 // Activations and gated activations with their gradients: one pass over memory each way, and nothing kept but the inputs.
+#include "gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace {
 
@@ -38,6 +40,8 @@ T* at_row(const at::Tensor& x, int64_t row) {
   return x.defined() ? static_cast<T*>(x.data_ptr()) + row * x.stride(0) : nullptr;
 }
 
+constexpr int64_t THREADS = 256;
+
 struct Call {
   int kind;
   at::Tensor x, up, d_y, y, d_x, d_up;
@@ -51,13 +55,30 @@ struct Call {
     });
   }
 
+  void launch(const char* kernel) const {
+    const int64_t n = x.size(1);
+    gpu::Width width;
+    for (const at::Tensor& tensor : {x, up, d_y, y, d_x, d_up}) width.rows(tensor, n, tensor.defined() ? tensor.stride(0) : 0);
+    const int w = width.of(x);
+    const auto row = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.stride(0) : 0; };
+    const auto at = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr() : nullptr; };
+    ActivationArguments a{at(x), at(up), at(d_y), at(y), at(d_x), at(d_up), row(x), row(up), row(d_y), row(y), row(d_x), row(d_up), x.size(0), n};
+    // Rows that follow each other everywhere are one.
+    const auto follow = [n](const at::Tensor& tensor) { return !tensor.defined() || tensor.stride(0) == n; };
+    if (follow(x) && follow(up) && follow(d_y) && follow(y) && follow(d_x) && follow(d_up)) a.n *= std::exchange(a.rows, 1);
+    const std::string name = std::string(kernel) + "<" + gpu::name(x) + ", " + std::to_string(w) + ", " + std::to_string(kind) + ">";
+    gpu::launch(x.device(), name, (x.numel() / w + THREADS - 1) / THREADS, THREADS, &a);
+  }
+
   void forward() const {
-    if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(forward_any<float>));
+    if (x.is_cuda()) launch("activation_forward");
+    else if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(forward_any<float>));
     else run<uint16_t>(BEST_UNIT(forward_any<uint16_t>));
   }
 
   void backward() const {
-    if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(backward_any<float>));
+    if (x.is_cuda()) launch("activation_backward");
+    else if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(backward_any<float>));
     else run<uint16_t>(BEST_UNIT(backward_any<uint16_t>));
   }
 };
@@ -105,7 +126,8 @@ int ssl_activation(Handle x, Handle up, int kind, Handle* out) {
     TORCH_CHECK(!other.defined() || (other.sizes() == x->sizes() && other.scalar_type() == x->scalar_type()), "a gate of ", x->sizes(), " and ",
                 x->scalar_type(), " does not meet ", other.sizes(), " and ", other.scalar_type());
     TORCH_CHECK(!other.defined() || other.device() == x->device(), "a gate's sides lie on ", other.device(), " and ", x->device());
-    const bool ours = x->numel() > 0 && x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
+    const bool type = x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16;
+    const bool ours = x->numel() > 0 && type && (x->is_cpu() || gpu::serves(*x));
     *out = new at::Tensor(ours ? Activation::apply(*x, up ? std::optional<at::Tensor>(*up) : std::nullopt, static_cast<int64_t>(kind)) : plainly(*x, other, kind));
   })
 }

@@ -1,8 +1,9 @@
-// Scaled dot-product attention on the CPU, forward and backward, without holding the scores of more than a few queries.
+// Scaled dot-product attention, on the CPU forward and backward without holding the scores of more than a few queries.
 //
 // Products run in fp32 on operands that are read once and then lie in the cache; of bf16 tensors, on processors that can, on pairs
 // of bf16 that add up in fp32. What comes after a query is not computed and then hidden but, a few keys at the diagonal apart,
 // not computed.
+#include "attention_gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -154,15 +155,16 @@ struct Call {
   }
 };
 
-void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal) {
+void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal, double scale) {
   TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes(), "queries ", q.sizes(), ", keys ", k.sizes(), " and values ",
               v.sizes(), " do not meet");
   TORCH_CHECK(q.size(0) == k.size(0) && q.size(3) == k.size(3) && k.size(1) > 0 && q.size(1) % k.size(1) == 0, "queries ", q.sizes(),
               " and keys ", k.sizes(), " do not meet");
   TORCH_CHECK(!causal || q.size(2) == k.size(2), "causal attention is among as many keys as queries");
+  TORCH_CHECK(scale > 0, "scores are scaled by more than 0, not by ", scale);
   TORCH_CHECK(k.size(2) > 0 && q.size(1) > 0 && q.size(3) > 0, "attention needs a key, a head and a feature");
   for (const at::Tensor* x : {&q, &k, &v}) {
-    TORCH_CHECK(x->device().is_cpu(), "this attention is the CPU's");
+    TORCH_CHECK(x->device() == q.device() && (q.is_cpu() || q.is_cuda()), "queries, keys and values are on one device, the CPU or CUDA");
     TORCH_CHECK(x->scalar_type() == q.scalar_type() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16),
                 "queries, keys and values are all fp32 or all bf16");
   }
@@ -172,8 +174,6 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool c
 at::Tensor rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
 
 Call attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal, double scale) {
-  check(q, k, v, causal);
-  TORCH_CHECK(scale > 0, "scores are scaled by more than 0, not by ", scale);
   const int64_t b = q.size(0), h = q.size(1), t = q.size(2), e = q.size(3);
   Call call{rows(q), rows(k), rows(v), at::empty({b, t, h * e}, q.options()), at::empty({b, h, t}, q.options().dtype(at::kFloat)),
             causal, scale};
@@ -252,7 +252,10 @@ extern "C" {
 
 // q [b, h, t, e], k and v [b, g, s, e], all fp32 or all bf16 -> [b, t, h e], differentiable once.
 int ssl_attention(Handle q, Handle k, Handle v, int causal, double scale, Handle* out) {
-  GUARD(*out = new at::Tensor(Attention::apply(*q, *k, *v, causal != 0, scale)))
+  GUARD({
+    check(*q, *k, *v, causal != 0, scale);
+    *out = new at::Tensor(q->is_cpu() ? Attention::apply(*q, *k, *v, causal != 0, scale) : gpu::attention(*q, *k, *v, causal != 0, scale));
+  })
 }
 
 // qkv [b, t, (h + 2 g) e]: queries of all heads, then keys, then values, in each row.
@@ -260,7 +263,10 @@ int ssl_attention_packed(Handle qkv, int64_t heads, int64_t kv_heads, int causal
   GUARD({
     TORCH_CHECK(qkv->dim() == 3 && heads > 0 && kv_heads > 0 && qkv->size(2) % (heads + 2 * kv_heads) == 0, "rows of ", qkv->sizes(),
                 " are not those of ", heads, " heads and twice ", kv_heads);
-    *out = new at::Tensor(PackedAttention::apply(qkv->contiguous(), heads, kv_heads, causal != 0, scale));
+    const int64_t e = qkv->size(2) / (heads + 2 * kv_heads);
+    check(heads_of(*qkv, 0, heads, e), heads_of(*qkv, heads, kv_heads, e), heads_of(*qkv, heads + kv_heads, kv_heads, e), causal != 0, scale);
+    *out = new at::Tensor(qkv->is_cpu() ? PackedAttention::apply(qkv->contiguous(), heads, kv_heads, causal != 0, scale)
+                                        : gpu::attention_packed(*qkv, heads, kv_heads, causal != 0, scale));
   })
 }
 }

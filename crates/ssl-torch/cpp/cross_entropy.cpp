@@ -1,6 +1,7 @@
 // Output head and cross-entropy in one: the logits of all rows are never held at once, and the gradients are made while
 // a chunk of logits is at hand.
 #include "bf16.h"
+#include "gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -12,6 +13,8 @@ namespace {
 // Logits held at once. A step that fits is one matrix product each way; more rows than that cost one more pass over the
 // head's gradient a chunk.
 constexpr int64_t LOGIT_BYTES = 128 << 20;
+// A device needs large products to be busy, and has the room.
+constexpr int64_t LOGIT_BYTES_ON_DEVICE = int64_t{2} << 30;
 
 inline float load(const float* x, int64_t i) { return x[i]; }
 inline float load(const uint16_t* x, int64_t i) { return widen(x[i]); }
@@ -108,12 +111,22 @@ at::Tensor any_rows(at::Tensor logits, const at::Tensor& targets, const at::Tens
     cpu_rows<at::BFloat16>(logits, targets, weights, nats, gradient);
     return logits;
   }
+  if (gpu::serves(logits) && logits.numel() > 0) {
+    const int64_t v = logits.size(1);
+    const int w = gpu::Width().rows(logits, v, v).of(logits);
+    const auto* target = reinterpret_cast<const long long*>(targets.const_data_ptr<int64_t>());
+    const CrossEntropyArguments a{logits.data_ptr(), target, weights.const_data_ptr<float>(), nats.data_ptr<float>(), v, gradient};
+    const int64_t threads = std::min<int64_t>(512, std::max<int64_t>(32, (v / w + 31) / 32 * 32));
+    const std::string name = std::string("cross_entropy_rows<") + gpu::name(logits) + ", " + std::to_string(w) + ">";
+    gpu::launch(logits.device(), name, logits.size(0), threads, &a);
+    return logits;
+  }
   at::Tensor wide = logits.to(at::kFloat), at_target = targets.unsqueeze(1);
   at::Tensor total = wide.logsumexp(1, true);
   nats.copy_((total - wide.gather(1, at_target)).squeeze(1));
   if (!gradient) return logits;
   wide.sub_(total).exp_();
-  wide.scatter_add_(1, at_target, at::full_like(at_target, -1.0, wide.options()));
+  wide.scatter_(1, at_target, wide.gather(1, at_target) - 1);
   return wide.mul_(weights.unsqueeze(1)).to(logits.scalar_type());
 }
 
@@ -126,12 +139,14 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
                                const Variable& weights, bool gradient) {
     const int64_t n = hidden.size(0), v = head.size(0);
     at::Tensor nats = at::empty({n}, weights.options());
-    const int64_t rows = std::max<int64_t>(64, LOGIT_BYTES / std::max<int64_t>(1, v * hidden.element_size()));
+    const int64_t room = hidden.is_cpu() ? LOGIT_BYTES : LOGIT_BYTES_ON_DEVICE;
+    const int64_t most = std::max<int64_t>(64, room / std::max<int64_t>(1, v * hidden.element_size()));
+    // Chunks of one size, so that the last is no waste.
+    const int64_t parts = std::max<int64_t>(1, (n + most - 1) / most), rows = std::max<int64_t>(1, (n + parts - 1) / parts);
     const bool whole = rows >= n;
     at::Tensor d_hidden, d_head;
     if (gradient && !whole) {
       d_hidden = at::empty_like(hidden);
-      d_head = at::zeros(head.sizes(), head.options().dtype(at::kFloat));
     }
     at::Tensor head_t = head.t();
     for (int64_t at = 0; at < n; at += rows) {
@@ -145,7 +160,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
       } else {
         at::Tensor into = d_hidden.narrow(0, at, count);
         at::mm_out(into, d, head);
-        d_head += at::mm(d.t(), h);
+        const at::Tensor part = at::mm(d.t(), h);
+        d_head = d_head.defined() ? d_head.add_(part) : part.to(at::kFloat);
       }
     }
     if (gradient) {

@@ -1,7 +1,7 @@
 // Processes that compute together: a store where they meet, and collectives between them over Gloo.
 //
-// Only the making of a group names Gloo. Everything after goes through c10d's `Backend`, so that a group over NCCL, made in
-// the object that is loaded with CUDA, would use the same functions.
+// Only the making of a group names Gloo. Everything after goes through c10d's `Backend`, so that a group over NCCL (nccl.cpp) uses the
+// same functions.
 #include "shim.h"
 #include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>

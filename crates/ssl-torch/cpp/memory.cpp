@@ -40,6 +40,14 @@ int ssl_device_memory(int device, int64_t* held, int64_t* peak) {
   })
 }
 
+// A copy on a CUDA device, by way of memory that the device reads by itself: the copy may be under way when this returns.
+int ssl_upload(Handle host, int device, Handle* out) {
+  GUARD({
+    const at::Device on(at::kCUDA, static_cast<c10::DeviceIndex>(device));
+    *out = new at::Tensor(host->pin_memory().to(on, host->scalar_type(), true));
+  })
+}
+
 // Counts the bytes of CPU tensors that this thread holds more than before, until `ssl_count_end` on the same thread.
 int ssl_count_begin(void** counting) { GUARD(*counting = new Counting()) }
 

@@ -1,4 +1,5 @@
 // Normalisation over the last axis, with the addition before it and its gradient's: one pass over memory each way.
+#include "gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -46,6 +47,17 @@ T* at_row(T* p, int64_t row, int64_t d) {
   return p ? p + row * d : nullptr;
 }
 
+// Rows of d features for a block of threads with some packs of w features each; no packs where a row is too long for one.
+std::pair<int64_t, int64_t> cut(int64_t d, int64_t w) {
+  const int64_t all = (d + w - 1) / w, threads = std::min<int64_t>(512, std::max<int64_t>(32, (all + 31) / 32 * 32));
+  for (int64_t packs = 1; packs <= 8; packs *= 2)
+    if (packs * threads >= all) return {threads, packs};
+  return {0, 0};
+}
+
+// Blocks that share the rows of a backward pass on a device, and so the sums for gain and bias that are added up afterwards.
+constexpr int64_t BLOCKS = 2048;
+
 struct Call {
   at::Tensor x, branch, gain, bias, stream, y, moments;
   bool centred;
@@ -81,13 +93,32 @@ struct Call {
     });
   }
 
+  // As a kernel is told it; `blocks` of it share the rows.
+  void launch(const char* kernel, int64_t blocks) const {
+    const int64_t d = x.size(-1);
+    gpu::Width width;
+    for (const at::Tensor& tensor : {x, branch, gain, bias, stream, y, d_stream, d_y, d_x, d_gain, d_bias}) width.rows(tensor, d, d);
+    const int w = width.of(x);
+    const auto [threads, packs] = cut(d, w);
+    NormArguments a{};
+    a.x = data<void>(x), a.branch = data<void>(branch), a.gain = data<float>(gain), a.bias = data<float>(bias);
+    a.stream = data<void>(stream), a.y = data<void>(y), a.moments = data<float>(moments);
+    a.d_stream = data<void>(d_stream), a.d_y = data<void>(d_y), a.d_x = data<void>(d_x);
+    a.d_gain = data<float>(d_gain), a.d_bias = data<float>(d_bias);
+    a.rows = d > 0 ? x.numel() / d : 0, a.d = d, a.eps = static_cast<float>(eps), a.centred = centred;
+    const std::string name = std::string(kernel) + "<" + gpu::name(x) + ", " + std::to_string(w) + ", " + std::to_string(packs) + ">";
+    gpu::launch(x.device(), name, blocks, threads, &a);
+  }
+
   void forward() const {
-    if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(forward_row<float>));
+    if (x.is_cuda()) launch("norm_forward", moments.size(0));
+    else if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(forward_row<float>));
     else run<uint16_t>(BEST_UNIT(forward_row<uint16_t>));
   }
 
   void backward() const {
-    if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(backward_row<float>));
+    if (x.is_cuda()) launch("norm_backward", d_gain.size(0));
+    else if (x.scalar_type() == at::kFloat) run<float>(BEST_UNIT(backward_row<float>));
     else run<uint16_t>(BEST_UNIT(backward_row<uint16_t>));
   }
 };
@@ -136,9 +167,11 @@ struct Normalise : torch::autograd::Function<Normalise> {
     Call call{dense(saved[0])};
     call.gain = wide(gain), call.moments = saved[2], call.centred = ctx->saved_data["centred"].toBool();
     call.d_stream = dense(d_stream), call.d_y = dense(d_y), call.d_x = at::empty_like(call.x);
-    const int64_t rows = call.moments.size(0), share = share_of(rows), parts = std::max<int64_t>(1, (rows + share - 1) / share);
-    call.d_gain = at::zeros({parts, gain.numel()}, call.gain.options());
-    if (bias) call.d_bias = at::zeros_like(call.d_gain);
+    const int64_t rows = call.moments.size(0), share = share_of(rows);
+    const int64_t parts = std::max<int64_t>(1, call.x.is_cuda() ? std::min(rows, BLOCKS) : (rows + share - 1) / share);
+    const auto sums = [&] { return call.x.is_cuda() ? at::empty({parts, gain.numel()}, call.gain.options()) : at::zeros({parts, gain.numel()}, call.gain.options()); };
+    call.d_gain = sums();
+    if (bias) call.d_bias = sums();
     call.backward();
     const auto whole = [&](const at::Tensor& part) { return part.defined() ? part.sum(0).to(gain.scalar_type()) : part; };
     return give(call.d_x, whole(call.d_gain), whole(call.d_bias));
@@ -168,7 +201,8 @@ int ssl_normalise(Handle x, Handle branch, Handle gain, Handle bias, int centred
                 b.scalar_type(), " does not join a stream of ", x->sizes(), " and ", x->scalar_type());
     for (const at::Tensor& other : std::vector<at::Tensor>{*gain, shift, b})
       TORCH_CHECK(!other.defined() || other.device() == x->device(), "a norm's tensors lie on ", other.device(), " and ", x->device());
-    const bool ours = x->device().is_cpu() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16);
+    const bool type = x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16;
+    const bool ours = type && (x->is_cpu() || (gpu::serves(*x) && x->numel() > 0 && cut(x->size(-1), 1).first > 0));
     const auto out = ours ? Normalise::apply(*x, maybe(b), *gain, maybe(shift), centred != 0, eps, stream != nullptr)
                           : plainly(*x, b, *gain, shift, centred != 0, eps);
     if (stream) *stream = new at::Tensor(out.front());

@@ -1,6 +1,7 @@
 // Optimizer arithmetic in one pass over memory: master weights and moments in fp32, gradients in fp32 or bf16, and the
 // model's own copy of the weights written in the same pass.
 #include "bf16.h"
+#include "gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
@@ -132,6 +133,53 @@ void publish(const at::Tensor& leaf, const float* p, int64_t begin, int64_t n) {
     narrow_into(p, reinterpret_cast<uint16_t*>(leaf.data_ptr<at::BFloat16>()) + begin, n);
 }
 
+// Whether our kernels take these tensors: on one device and of one type that they read.
+bool on_gpu(const Handle* tensors, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!gpu::serves(*tensors[i]) || tensors[i]->device() != tensors[0]->device() || tensors[i]->scalar_type() != tensors[0]->scalar_type())
+      return false;
+  return n > 0;
+}
+
+// What a launch of a kernel over lists is told; absent lists are null.
+struct Part {
+  const Handle *params, *leaves, *grads, *ms, *vs;
+  const double *decay, *coupled;
+  int64_t from, to, blocks;
+
+  TensorLists lists() {
+    TensorLists l{};
+    const auto fp32 = [](const Handle* list, int64_t i) { return list ? list[i]->data_ptr<float>() : nullptr; };
+    blocks = 0;
+    for (int64_t i = from; i < to; ++i, ++l.tensors) {
+      const int at = l.tensors;
+      l.p[at] = fp32(params, i), l.m[at] = fp32(ms, i), l.v[at] = fp32(vs, i);
+      if (leaves && leaves[i]->scalar_type() == at::kBFloat16) l.leaf[at] = leaves[i]->data_ptr();
+      l.g[at] = grads[i]->const_data_ptr();
+      l.n[at] = grads[i]->numel();
+      l.decay[at] = decay ? static_cast<float>(decay[i]) : 0.0f, l.coupled[at] = coupled ? static_cast<float>(coupled[i]) : 0.0f;
+      l.first[at] = static_cast<int>(blocks);
+      blocks += (l.n[at] + SSL_CUDA_CHUNK - 1) / SSL_CUDA_CHUNK;
+    }
+    return l;
+  }
+};
+
+constexpr int64_t THREADS = 256;
+
+// A kernel's name for gradients of their type.
+std::string kernel(const char* name, const Handle* grads) { return std::string(name) + "<" + gpu::name(*grads[0]) + ">"; }
+
+// Calls launch(lists, blocks) for as many tensors as fit, until all have been.
+template <typename F>
+void in_parts(Part part, int64_t n, F launch) {
+  for (part.from = 0; part.from < n; part.from = part.to) {
+    part.to = std::min<int64_t>(n, part.from + SSL_CUDA_TENSORS);
+    const TensorLists lists = part.lists();
+    launch(lists, part.blocks);
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -151,6 +199,16 @@ int ssl_norm(const Handle* grads, int64_t n, double* norm) {
             : squares_bf16(reinterpret_cast<const uint16_t*>(g.const_data_ptr<at::BFloat16>()) + s.begin, s.end - s.begin);
       });
       for (double p : part) total += p;
+    } else if (on_gpu(grads, n)) {
+      int64_t all = 0, at = 0;
+      for (int64_t i = 0; i < n; ++i) all += (grads[i]->numel() + SSL_CUDA_CHUNK - 1) / SSL_CUDA_CHUNK;
+      const at::Tensor sums = at::empty({all}, grads[0]->options().dtype(at::kDouble));
+      in_parts({nullptr, nullptr, grads}, n, [&](const TensorLists& lists, int64_t blocks) {
+        const SquaresArguments a{lists, sums.data_ptr<double>() + at};
+        gpu::launch(sums.device(), kernel("squares", grads), blocks, THREADS, &a);
+        at += blocks;
+      });
+      total = sums.sum().item<double>();
     } else {
       at::Tensor sum = at::zeros({}, grads[0]->options().dtype(at::kDouble));
       for (int64_t i = 0; i < n; ++i) sum += grads[i]->to(at::kFloat).square().sum(at::kDouble);
@@ -165,11 +223,25 @@ int ssl_drop_grads(const Handle* leaves, int64_t n) {
   GUARD(for (int64_t i = 0; i < n; ++i) leaves[i]->mutable_grad().reset())
 }
 
+// Gives leaves gradients, which they then hold beside whoever else does.
+int ssl_set_grads(const Handle* leaves, const Handle* grads, int64_t n) {
+  GUARD({
+    same_sizes(leaves, grads, n);
+    for (int64_t i = 0; i < n; ++i) leaves[i]->mutable_grad() = *grads[i];
+  })
+}
+
 // sum += grad, in fp32.
 int ssl_accumulate(const Handle* sums, const Handle* grads, int64_t n) {
   GUARD({
     c10::NoGradGuard off;
     same_sizes(sums, grads, n);
+    if (on_gpu(sums, n) && on_gpu(grads, n)) {
+      in_parts({sums, nullptr, grads}, n, [&](const TensorLists& lists, int64_t blocks) {
+        gpu::launch(sums[0]->device(), kernel("accumulate", grads), blocks, THREADS, &lists);
+      });
+      return OK;
+    }
     if (!on_cpu(sums, n)) {
       for (int64_t i = 0; i < n; ++i) sums[i]->add_(grads[i]->to(at::kFloat));
       return OK;
@@ -190,6 +262,13 @@ int ssl_adam(const Handle* params, const Handle* leaves, const Handle* grads, co
     c10::NoGradGuard off;
     for (const Handle* list : {leaves, grads, ms, vs}) same_sizes(params, list, n);
     const double c1 = 1 - std::pow(beta1, static_cast<double>(step)), c2 = std::sqrt(1 - std::pow(beta2, static_cast<double>(step)));
+    if (on_gpu(params, n) && on_gpu(grads, n) && on_gpu(leaves, n)) {
+      in_parts({params, leaves, grads, ms, vs, decay, coupled}, n, [&](const TensorLists& lists, int64_t blocks) {
+        const AdamArguments a{lists, float(lr), float(beta1), float(beta2), float(eps), float(c1), float(c2), float(scale)};
+        gpu::launch(params[0]->device(), kernel("adam", grads), blocks, THREADS, &a);
+      });
+      return OK;
+    }
     if (!on_cpu(params, n)) {
       for (int64_t i = 0; i < n; ++i) {
         at::Tensor g = grads[i]->to(at::kFloat) * scale;
@@ -220,6 +299,13 @@ int ssl_sgd(const Handle* params, const Handle* leaves, const Handle* grads, con
   GUARD({
     c10::NoGradGuard off;
     for (const Handle* list : {leaves, grads, ms}) same_sizes(params, list, n);
+    if (on_gpu(params, n) && on_gpu(grads, n) && on_gpu(leaves, n)) {
+      in_parts({params, leaves, grads, ms, nullptr, nullptr, coupled}, n, [&](const TensorLists& lists, int64_t blocks) {
+        const SgdArguments a{lists, float(lr), float(momentum), float(scale), nesterov};
+        gpu::launch(params[0]->device(), kernel("sgd", grads), blocks, THREADS, &a);
+      });
+      return OK;
+    }
     if (!on_cpu(params, n)) {
       for (int64_t i = 0; i < n; ++i) {
         at::Tensor g = grads[i]->to(at::kFloat) * scale + *params[i] * coupled[i];

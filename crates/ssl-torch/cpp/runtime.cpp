@@ -1,8 +1,10 @@
 // Process-wide switches of libtorch and the allocator, and the loading of CUDA on demand.
+#include "gpu.h"
 #include "shim.h"
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
+#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -49,14 +51,18 @@ int ssl_free_on_cuda(int64_t device, int64_t* bytes) {
   })
 }
 
-// Loads libtorch_cuda from beside the libtorch_cpu in use; must come before anything that asks whether CUDA is there.
-int ssl_load_cuda() {
+// Loads libtorch_cuda from beside the libtorch_cpu in use; must come before anything that asks whether CUDA is there. `kernels` is the
+// source of ours.
+int ssl_load_cuda(const char* kernels) {
   GUARD({
     Dl_info info;
     if (!dladdr(reinterpret_cast<void*>(&at::get_num_threads), &info) || !info.dli_fname)
       throw std::runtime_error("cannot tell where libtorch_cpu was loaded from");
-    auto lib = std::filesystem::canonical(info.dli_fname).parent_path() / "libtorch_cuda.so";
-    if (!dlopen(lib.c_str(), RTLD_NOW | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+    const auto folder = std::filesystem::canonical(info.dli_fname).parent_path();
+    // Without it cuBLAS sums in an order that changes from run to run, and libtorch refuses deterministic products.
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+    if (!dlopen((folder / "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+    gpu::prepare(kernels, folder.string());
   })
 }
 }

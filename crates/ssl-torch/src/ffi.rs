@@ -44,10 +44,11 @@ unsafe extern "C" {
     pub(crate) fn ssl_release_memory() -> c_int;
     pub(crate) fn ssl_flush_denormals(on: c_int) -> c_int;
     pub(crate) fn ssl_deterministic(on: c_int) -> c_int;
-    pub(crate) fn ssl_load_cuda() -> c_int;
+    pub(crate) fn ssl_load_cuda(kernels: *const c_char) -> c_int;
     pub(crate) fn ssl_free_on_cuda(device: i64, bytes: *mut i64) -> c_int;
     pub(crate) fn ssl_norm(grads: List, n: i64, norm: *mut f64) -> c_int;
     pub(crate) fn ssl_drop_grads(leaves: List, n: i64) -> c_int;
+    pub(crate) fn ssl_set_grads(leaves: List, grads: List, n: i64) -> c_int;
     pub(crate) fn ssl_accumulate(sums: List, grads: List, n: i64) -> c_int;
     pub(crate) fn ssl_adam(
         params: List,

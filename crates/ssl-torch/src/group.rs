@@ -1,7 +1,5 @@
-//! Processes that compute together: a store where they meet, and collectives between them, over libtorch's c10d and Gloo.
-//!
-//! Tensors are on the CPU. A group over NCCL would be made in place of [`Group::join`]'s and serve all the rest; this crate
-//! makes none yet.
+//! Processes that compute together: a store where they meet, and collectives between them, over libtorch's c10d: Gloo for tensors on the
+//! CPU, and NCCL for those on CUDA devices.
 //!
 //! Every wait ends: by the group's timeout at the latest, with an error that says what happened. After one, the group is
 //! broken for good and every further call says so at once, because nobody knows which ranks got how far.
@@ -19,12 +17,14 @@ use std::sync::mpsc::channel;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 pub use self::fault::{GroupFault, Seat};
 use crate::error::{Error, Result};
 use crate::ffi::{check, handle};
 
+/// What NCCL's ranks recognise each other by.
+const ID_BYTES: i64 = 128;
 /// How often an absent key is asked for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -156,7 +156,7 @@ struct Inner {
     timeout: Duration,
     broken: AtomicBool,
     /// Kept for the ranks that it serves.
-    _store: Store,
+    _store: Option<Store>,
 }
 
 // SAFETY: c10d's groups lock themselves: collectives may be begun and waited for on any thread.
@@ -194,7 +194,32 @@ impl Group {
             ffi::ssl_group_gloo(store.raw, rank, world, millis(timeout), host, interface, &raw mut raw)
         });
         made.map_err(|fault| GroupFault::NoConnection { message: words(&fault) }.at(seat))?;
-        Ok(Self(Arc::new(Inner { raw, seat, timeout, broken: AtomicBool::new(false), _store: store })))
+        Ok(Self(Arc::new(Inner { raw, seat, timeout, broken: AtomicBool::new(false), _store: Some(store) })))
+    }
+
+    /// The same ranks, connected from device to device: for tensors on `device`, of which each rank has its own. On the CPU it
+    /// is this group. All ranks call it together.
+    ///
+    /// # Errors
+    /// When NCCL is not there or finds no way, or another rank is late or gone.
+    pub fn on(&self, device: Device) -> Result<Self> {
+        let Device::Cuda(number) = device else { return Ok(self.clone()) };
+        let Inner { seat, timeout, .. } = *self.0;
+        let id = Tensor::zeros([ID_BYTES], (Kind::Uint8, Device::Cpu));
+        let failed = |fault: Error| GroupFault::NoConnection { message: words(&fault) }.at(seat);
+        if seat.rank == 0 {
+            // SAFETY: the handle lives through the call, which fills what it points to.
+            check(unsafe { ffi::ssl_nccl_id(handle(&id)) }).map_err(failed)?;
+        }
+        self.broadcast(&id, 0)?.wait()?;
+        let mut raw = ptr::null_mut();
+        let number = c_int::try_from(number).unwrap_or(c_int::MAX);
+        // SAFETY: the handle lives through the call, which writes a new group or nothing.
+        let made = check(unsafe {
+            ffi::ssl_group_nccl(handle(&id), seat.rank as c_int, seat.world as c_int, millis(timeout), number, &raw mut raw)
+        });
+        made.map_err(failed)?;
+        Ok(Self(Arc::new(Inner { raw, seat, timeout, broken: AtomicBool::new(false), _store: None })))
     }
 
     /// Which of how many this process is.
@@ -300,7 +325,7 @@ impl Group {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // SAFETY: made by `ssl_group_gloo`, freed once.
+        // SAFETY: made by `ssl_group_gloo` or `ssl_group_nccl`, freed once.
         unsafe { ffi::ssl_group_free(self.raw) }
     }
 }

@@ -19,6 +19,7 @@ mod ffi;
 pub mod free;
 pub mod generator;
 pub mod group;
+pub mod graph;
 mod guard;
 pub mod hook;
 pub mod kernels;

@@ -3,14 +3,16 @@
 use std::ffi::{c_int, c_void};
 use std::{fs, ptr};
 
-use tch::Device;
+use tch::{Device, Tensor};
+use torch_sys::C_tensor;
 
 use crate::error::Result;
-use crate::ffi::{self, check};
+use crate::ffi::{self, check, handle};
 use crate::guard::guard;
 
 unsafe extern "C" {
     fn ssl_device_memory(device: c_int, held: *mut i64, peak: *mut i64) -> c_int;
+    fn ssl_upload(host: *mut C_tensor, device: c_int, out: *mut *mut C_tensor) -> c_int;
     fn ssl_count_begin(counting: *mut *mut c_void) -> c_int;
     fn ssl_count_end(counting: *mut c_void, peak: *mut i64) -> c_int;
 }
@@ -34,6 +36,22 @@ pub fn device(device: Device) -> Result<Option<DeviceMemory>> {
     // SAFETY: both numbers are written before the call returns.
     check(unsafe { ssl_device_memory(c_int::try_from(number).unwrap_or(c_int::MAX), &raw mut held, &raw mut peak) })?;
     Ok(Some(DeviceMemory { held: held.max(0) as u64, peak: peak.max(0) as u64 }))
+}
+
+/// `host` on a device. On CUDA the copy goes by way of memory that the device reads by itself, and is ordered before whatever is
+/// launched next, so that this thread need not wait for it.
+///
+/// # Errors
+/// When the device has no room.
+pub fn upload(host: &Tensor, device: Device) -> Result<Tensor> {
+    let Device::Cuda(number) = device else { return guard(|| host.to_device(device)) };
+    let mut out = ptr::null_mut();
+    // SAFETY: the handle lives through the call; on success the result is a new tensor that nothing else owns. libtorch keeps the
+    // memory in between until the copy is done.
+    unsafe {
+        check(ssl_upload(handle(host), c_int::try_from(number).unwrap_or(c_int::MAX), &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
 }
 
 /// What `f` returns, and the most bytes of CPU tensors that it held at once beyond those that were there before. Counted are

@@ -6,7 +6,7 @@
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::{check, handles, ssl_accumulate, ssl_adam, ssl_drop_grads, ssl_norm, ssl_sgd};
+use crate::ffi::{check, handles, ssl_accumulate, ssl_adam, ssl_drop_grads, ssl_norm, ssl_set_grads, ssl_sgd};
 
 /// What Adam and `AdamW` are told each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +77,16 @@ pub fn norm(grads: &[Tensor]) -> Result<f64> {
 pub fn drop_grads(leaves: &[Tensor]) -> Result<()> {
     // SAFETY: the handles live as long as `leaves`; a gradient that someone else still holds stays alive there.
     check(unsafe { ssl_drop_grads(handles(leaves).as_ptr(), leaves.len() as i64) })
+}
+
+/// Gives each leaf a gradient, in place of what it had.
+///
+/// # Errors
+/// When one does not fit its leaf.
+pub fn set_grads(leaves: &[Tensor], grads: &[Tensor]) -> Result<()> {
+    assert_eq!(leaves.len(), grads.len(), "lists of one length");
+    // SAFETY: the handles live as long as the slices; each leaf then holds its gradient on its own.
+    check(unsafe { ssl_set_grads(handles(leaves).as_ptr(), handles(grads).as_ptr(), leaves.len() as i64) })
 }
 
 /// Adds gradients to fp32 sums.

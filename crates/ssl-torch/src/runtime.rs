@@ -1,5 +1,6 @@
 //! Starting libtorch: the device, the threads, the switches. Before any other call into it.
 
+use std::ffi::CString;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,16 +9,35 @@ use tch::Device;
 use crate::error::{Error, Result};
 use crate::ffi;
 
+/// The source of our kernels for CUDA devices, which is compiled when one is used.
+const KERNELS: &str = concat!(
+    include_str!("../cuda/arguments.h"),
+    include_str!("../cuda/common.cu"),
+    include_str!("../cuda/norm.cu"),
+    include_str!("../cuda/activation.cu"),
+    include_str!("../cuda/cross_entropy.cu"),
+    include_str!("../cuda/optimizer.cu"),
+);
+
 /// The device a user asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The first CUDA device where there is one, else the CPU.
-    #[default]
-    Auto,
+    /// A CUDA device where there is one, else the CPU: of several the `nth` from 0, counted round, so that the processes of one
+    /// machine each get another.
+    Auto {
+        /// Which process of the machine this is.
+        nth: usize,
+    },
     /// The CPU.
     Cpu,
     /// A CUDA device by number.
     Cuda(usize),
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self::Auto { nth: 0 }
+    }
 }
 
 impl FromStr for Choice {
@@ -26,7 +46,7 @@ impl FromStr for Choice {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let number = |n: &str| n.parse().map(Self::Cuda).map_err(|_| format!("{text:?} is not auto, cpu, cuda or cuda:N"));
         match text {
-            "auto" => Ok(Self::Auto),
+            "auto" => Ok(Self::default()),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             _ => number(text.strip_prefix("cuda:").unwrap_or("")),
@@ -37,7 +57,7 @@ impl FromStr for Choice {
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Auto => f.write_str("auto"),
+            Self::Auto { .. } => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
@@ -61,8 +81,8 @@ impl Runtime {
         ffi::check(unsafe { ffi::ssl_keep_memory() })?;
         let device = match choice {
             Choice::Cpu => Device::Cpu,
-            Choice::Cuda(n) => cuda(n).map_err(|reason| Error::Device { device: choice.to_string(), reason })?,
-            Choice::Auto => cuda(0).unwrap_or(Device::Cpu),
+            Choice::Cuda(n) => cuda(|_| n).map_err(|reason| Error::Device { device: choice.to_string(), reason })?,
+            Choice::Auto { nth } => cuda(|devices| nth % devices.max(1)).unwrap_or(Device::Cpu),
         };
         if let Some(threads) = threads {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
@@ -106,15 +126,18 @@ fn cpu_computes_bf16() -> bool {
     false
 }
 
-/// The CUDA device `n`, or why it cannot be had.
-fn cuda(n: usize) -> std::result::Result<Device, String> {
+/// The CUDA device that `which` picks of so many, or why it cannot be had.
+fn cuda(which: impl FnOnce(usize) -> usize) -> std::result::Result<Device, String> {
     // A machine without a driver is told apart by a file, so that the CPU never pays for loading CUDA.
     if !std::path::Path::new("/proc/driver/nvidia/version").exists() && !std::path::Path::new("/dev/nvidiactl").exists() {
         return Err("no NVIDIA driver was found".into());
     }
-    // SAFETY: loads a library of the libtorch that is already in use; faults come back as a code.
-    ffi::check(unsafe { ffi::ssl_load_cuda() }).map_err(|fault| fault.to_string())?;
+    let kernels = CString::new(KERNELS).map_err(|fault| fault.to_string())?;
+    // SAFETY: the text lives through the call, which copies it; it loads a library of the libtorch that is already in use, and
+    // faults come back as a code.
+    ffi::check(unsafe { ffi::ssl_load_cuda(kernels.as_ptr()) }).map_err(|fault| fault.to_string())?;
     let devices = tch::Cuda::device_count().max(0) as usize;
+    let n = which(devices);
     if n < devices { Ok(Device::Cuda(n)) } else { Err(format!("there are {devices} CUDA devices")) }
 }
 
@@ -125,7 +148,7 @@ mod tests {
     #[test]
     fn devices_are_read_as_written() {
         for (text, expect) in
-            [("auto", Choice::Auto), ("cpu", Choice::Cpu), ("cuda", Choice::Cuda(0)), ("cuda:3", Choice::Cuda(3))]
+            [("auto", Choice::Auto { nth: 0 }), ("cpu", Choice::Cpu), ("cuda", Choice::Cuda(0)), ("cuda:3", Choice::Cuda(3))]
         {
             assert_eq!(text.parse(), Ok(expect));
         }

@@ -95,18 +95,16 @@ impl Feed {
     }
 }
 
-/// Copies a batch to a device.
+/// Copies a batch to a device; to a GPU while this thread goes on.
 ///
 /// # Errors
 /// When the device has no room.
 pub fn upload(batch: Batch<Grid>, device: Device) -> std::result::Result<Batch<Tensor>, ssl_torch::Error> {
     batch.try_map(&mut |grid| {
-        ssl_torch::guard(|| {
-            let host = match &grid {
-                Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
-                Grid::Reals { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
-            };
-            host.to_device(device)
-        })
+        let host = ssl_torch::guard(|| match &grid {
+            Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+            Grid::Reals { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
+        })?;
+        ssl_torch::memory::upload(&host, device)
     })
 }

@@ -9,7 +9,7 @@
 //! use ssl_model::params::{Params, Precision};
 //! use ssl_torch::{Choice, Runtime};
 //! use ssl_train::config::{OptimConfig, ScheduleConfig, TrainConfig};
-//! use ssl_train::{feed::Feed, state::TrainState, trainer::Trainer};
+//! use ssl_train::{feed::Feed, recording::Recording, state::TrainState, trainer::Trainer};
 //!
 //! let runtime = Runtime::start(Choice::Cpu, None)?;
 //! let mut params = Params::new(runtime.device(), Precision::Fp32, Some(1));
@@ -29,6 +29,7 @@
 //!     schedule: &ScheduleConfig::Constant { warmup_steps: 0 },
 //!     saving: None,
 //!     ranks: None,
+//!     recording: Recording::default(),
 //! };
 //! let first = trainer.step()?.loss;
 //! for _ in 1..50 {
@@ -45,6 +46,7 @@ pub mod feed;
 pub mod memory;
 pub mod optim;
 pub mod parallel;
+pub mod recording;
 pub mod report;
 pub mod schedule;
 pub mod state;

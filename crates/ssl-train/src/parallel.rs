@@ -5,8 +5,8 @@
 //! alone keeps its moments, moves it, and gives it to the others. Weights themselves are on every rank.
 //!
 //! Source: Li et al. 2020, "PyTorch Distributed", section 3.2 (buckets, begun in one order on all ranks); Rajbhandari et al.
-//! 2020, "`ZeRO`", section 5. Differs: sums begin when the backward pass has ended, bucket by bucket while the next is filled;
-//! whole weights are dealt out, not ranges of one flat vector, so that any optimizer works on its share as it is.
+//! 2020, "`ZeRO`", section 5. Differs: whole weights are dealt out, not ranges of one flat vector, so that any optimizer works on
+//! its share as it is.
 
 mod config;
 mod gather;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use ssl_model::params::Params;
 use ssl_torch::group::{Group, Seat};
 use ssl_torch::optimizer;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use self::config::{ParallelConfig, Shard};
 pub(crate) use self::reduction::Reduction;
@@ -31,7 +31,10 @@ const AHEAD: usize = 4;
 
 /// The ranks of a run, seen from one of them.
 pub struct Ranks {
+    /// For counts and what a checkpoint stores: on the CPU.
     group: Group,
+    /// For gradients and weights, where they are.
+    near: Group,
     shard: Shard,
     plan: Arc<Plan>,
 }
@@ -71,8 +74,9 @@ impl Ranks {
         let owned = owners.iter().map(|&owner| !sharded || owner == seat.rank).collect();
         let room = i64::from(config.bucket_mib) << 18;
         let plan = Plan { buckets: buckets(&shapes, &owners, room), owned };
-        sharded::spread(&group, &buckets(&shapes, &one, room), params)?;
-        Ok(Self { group, shard: config.shard, plan: Arc::new(plan) })
+        let near = group.on(params.device())?;
+        sharded::spread(&near, &buckets(&shapes, &one, room), params)?;
+        Ok(Self { group, near, shard: config.shard, plan: Arc::new(plan) })
     }
 
     /// Which of how many this is.
@@ -94,7 +98,7 @@ impl Ranks {
             Shard::None => optim::build(config, params),
             Shard::Optimizer | Shard::Gradients => {
                 let inner = optim::build(config, &params.pick(&self.plan.owned));
-                Box::new(sharded::Sharded::new(inner, self.group.clone(), Arc::clone(&self.plan)))
+                Box::new(sharded::Sharded::new(inner, self.near.clone(), Arc::clone(&self.plan)))
             }
         }
     }
@@ -133,8 +137,8 @@ impl Plan {
 
 impl Bucket {
     /// A vector with room for all members.
-    fn room(&self) -> Tensor {
-        Tensor::empty([self.numbers], (Kind::Float, tch::Device::Cpu))
+    fn room(&self, device: Device) -> Tensor {
+        Tensor::empty([self.numbers], (Kind::Float, device))
     }
 
     /// The part of `flat` that belongs to each member, in its shape.

@@ -17,6 +17,7 @@ use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::feed::{self, Feed};
 use crate::parallel::{Ranks, Reduction};
+use crate::recording::Recording;
 use crate::schedule::{Schedule, ScheduleConfig};
 use crate::state::{Progress, TrainState};
 
@@ -140,6 +141,8 @@ pub struct Trainer<'a> {
     pub saving: Option<Saving>,
     /// The other processes that train the same model, each of which has its part of the feed; `None` trains alone.
     pub ranks: Option<&'a Ranks>,
+    /// The passes so far, where they are recorded; begins empty.
+    pub recording: Recording,
 }
 
 impl Trainer<'_> {
@@ -253,6 +256,10 @@ impl Trainer<'_> {
             let micro = self.feed.take()?;
             weight += micro.batch.count();
             let batch = feed::upload(micro.batch, self.state.params.device()).map_err(fault)?;
+            let last = pass + 1 == passes;
+            // What is recorded has no hooks; there the sums begin after the pass.
+            let hooks = reduction.as_ref().filter(|_| !Recording::serves(self.model, &self.state.params));
+            let hooks = hooks.map(|reduction| reduction.listen(&leaves, last)).transpose()?;
             match self.forward_backward(&batch, micro.first, micro.samples, pass) {
                 Ok(found) => nats += found,
                 // The other ranks wait for gradients, so it is told when they have them.
@@ -262,8 +269,9 @@ impl Trainer<'_> {
                 }
                 Err(fault) => return Err(fault),
             }
+            drop(hooks);
             if let Some(reduction) = &mut reduction {
-                reduction.add(&gradients(&self.state.params)?, pass + 1 == passes)?;
+                reduction.add(&gradients(&self.state.params)?, last)?;
                 optimizer::drop_grads(&leaves)?;
             } else if passes > 1 {
                 if sums.is_empty() {
@@ -339,23 +347,17 @@ impl Trainer<'_> {
     }
 
     /// Weighted nats of one micro-batch; its gradients are on the leaves.
-    fn forward_backward(&self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
+    fn forward_backward(&mut self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
         let Progress { step, .. } = self.state.progress;
         let mut draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
         if let Some(Seat { rank: rank @ 1.., world }) = self.ranks.map(Ranks::seat) {
             draws = rng::hash(draws, ROWS, u64::from(rank * (self.config.batch_rows / world)));
         }
         let way = if self.config.recompute { Pass::Recompute } else { Pass::Train };
-        let loss = guard(|| {
-            tch::manual_seed(draws as i64);
-            let loss = range("forward", || self.model.loss(batch, way));
-            let nats = loss.total.double_value(&[]);
-            if nats.is_finite() || self.ranks.is_some() {
-                range("backward", || loss.total.backward());
-            }
-            (nats, loss)
-        });
-        let (nats, loss) = loss.map_err(|source| Error::Step { step: step + 1, source })?;
+        let fault = |source| Error::Step { step: step + 1, source };
+        guard(|| tch::manual_seed(draws as i64)).map_err(fault)?;
+        let loss = self.recording.pass(self.model, &self.state.params, batch, way).map_err(fault)?;
+        let nats = guard(|| loss.total.double_value(&[])).map_err(fault)?;
         if nats.is_finite() {
             return Ok(nats);
         }

@@ -53,40 +53,64 @@ if [ ! -e /proc/driver/nvidia/version ] && [ ! -e /dev/nvidiactl ]; then
     finish 4
 fi
 
+# Kernels, recordings and collectives against the CPU.
+if try "tests on $device" ./start "$pytorch" --test gpu; then
+    row "tests on $device" passed "$(sed -n 's/^test result: ok\. \([0-9]* passed\).*/\1/p' "$work/out" | tail -n 1)"
+else
+    grep -h "panicked\|FAILED\|^skipped" -A 2 "$work/out" "$work/err" | head -n 40 >&2
+fi
+
 run=fixtures/runs/bench-a.toml
-train() { # NAME FOLDER DEVICE STEPS
-    try "$1" ./start "$pytorch" train "$run" --out "$work/$2" --device "$3" --set "train.steps=$4" \
-        --set data.validation-fraction=0.2 --allow-config-change --json
+train() { # NAME FOLDER DEVICE STEPS PRECISION
+    try "$1" ./start "$pytorch" train "$run" --out "$work/$2" --device "$3" --set "train.steps=$4" --set "train.precision=\"$5\"" \
+        --set data.validation-fraction=0.2 --set train.save-every-steps=20 --allow-config-change --json
 }
-if train "train on the CPU" cpu cpu 60; then
+near() { awk "BEGIN { d = $1 - $2; exit !(d < $3 && d > -$3) }"; }
+same() { cmp -s "$work/$1/checkpoints/$3/model.safetensors" "$work/$2/checkpoints/$3/model.safetensors" &&
+    cmp -s "$work/$1/checkpoints/$3/optim.safetensors" "$work/$2/checkpoints/$3/optim.safetensors"; }
+if train "train on the CPU" cpu cpu 60 fp32; then
     cpu=$(number train_loss)
     row "train on the CPU" passed "loss $cpu"
-    if train "train on $device" gpu "$device" 60; then
+    for dtype in fp32 bf16; do
+        name="train on $device, $dtype"
+        train "$name" "gpu-$dtype" "$device" 60 $dtype || continue
         gpu=$(number train_loss)
-        if awk "BEGIN { d = $gpu - $cpu; exit !(d < 0.05 && d > -0.05) }"; then
-            row "train on $device" passed "loss $gpu"
-        else
-            row "train on $device" FAILED "loss $gpu, on the CPU $cpu"
+        if near "$gpu" "$cpu" 0.05; then row "$name" passed "loss $gpu"; else
+            row "$name" FAILED "loss $gpu, on the CPU $cpu"
             failed=1
         fi
-    fi
-    if train "go on on $device" gpu "$device" 80; then
-        row "go on on $device" passed "from step $(number resumed_from), loss $(number train_loss)"
-    fi
-fi
-for shape in a b c; do
-    for dtype in fp32 bf16; do
-        name="step $shape $dtype"
-        if try "$name" ./start "$pytorch" bench "fixtures/runs/bench-$shape.toml" --dtype $dtype --device "$device" --json; then
-            row "$name" timed "$(number tokens_per_second) tokens/s, MFU $(number mfu)"
-        fi
-        if [ -x "$pytorch/bin/python" ]; then
-            upper=$(echo $shape | tr abc ABC)
-            if try "$name, PyTorch" "$pytorch/bin/python" fixtures/bench/pytorch_gpt.py --shape "$upper" --dtype $dtype \
-                --device "$device"; then
-                row "$name, PyTorch" timed "$(number tokens_per_second) tokens/s"
-            fi
+        name="go on on $device, $dtype"
+        train "$name" "gpu-$dtype" "$device" 80 $dtype || continue
+        row "$name" passed "from step $(number resumed_from), loss $(number train_loss)"
+        train "80 steps at once, $dtype" "once-$dtype" "$device" 80 $dtype || continue
+        if same "gpu-$dtype" "once-$dtype" 00000080; then row "$name, the same bits" passed ""; else
+            row "$name, the same bits" FAILED "weights or moments are not those of a run that was not interrupted"
+            failed=1
         fi
     done
-done
+fi
+
+# ROWS, in place of the shape's own where it is not 0.
+bench() { # SHAPE DTYPE ROWS
+    upper=$(echo "$1" | tr abc ABC)
+    name="$upper $2${3:+, $3 rows}"
+    if try "$name" ./start "$pytorch" bench "fixtures/runs/bench-$1.toml" --dtype "$2" --device "$device" --json ${3:+--set} \
+        ${3:+train.batch-rows=$3}; then
+        row "$name" timed "$(number tokens_per_second) tokens/s, MFU $(number mfu) of $(number peak_flops), $(number peak_device_mib) MiB, first step $(number first_step_seconds) s"
+    fi
+    [ -x "$pytorch/bin/python" ] || return 0
+    for way in "" --compile; do
+        if try "$name, PyTorch $way" "$pytorch/bin/python" fixtures/bench/pytorch_gpt.py --shape "$upper" --dtype "$2" --device "$device" \
+            ${3:+--rows} $3 $way; then
+            row "$name, PyTorch $way" timed "$(number tokens_per_second) tokens/s, $(number peak_device_mib) MiB"
+        fi
+    done
+}
+# GPT-2 124M as llm.c trains it: 64 rows of 1024 tokens.
+bench c bf16 64
+bench a bf16 ""
+bench b bf16 ""
+bench c bf16 ""
+bench a fp32 ""
+bench c fp32 ""
 finish $failed

@@ -2,7 +2,7 @@
 # Starts ssl with the libraries of a PyTorch 2.11 that is installed on this host.
 #
 #   ./start PYTORCH VERB...     such as: ./start ~/venv train my.toml
-#   ./start PYTORCH --test      runs the test programs instead
+#   ./start PYTORCH --test [NAME]   runs the test programs instead, or those whose name contains NAME
 #
 # PYTORCH is a virtual environment, a site-packages folder, or the torch folder itself.
 set -eu
@@ -30,7 +30,7 @@ if [ "$1" != --test ]; then
     exec "$here/bin/ssl" "$@"
 fi
 failed=0
-for test in "$here"/tests/*; do
+for test in "$here"/tests/*"${2:-}"*; do
     echo "$(basename "$test")"
     (cd "$here" && "$test") || failed=1
 done

@@ -7,6 +7,7 @@ use serde_json::json;
 use ssl_model::params::{Params, Precision};
 use ssl_torch::trace::{Trace, range};
 use ssl_train::feed::Feed;
+use ssl_train::recording::Recording;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Trainer;
 
@@ -56,6 +57,7 @@ pub(crate) fn run(session: &Session, args: &BenchArgs) -> Result<Outcome> {
         schedule: &config.schedule,
         saving: None,
         ranks: None,
+        recording: Recording::default(),
     };
     trainer.step()?;
     let first_step = age::seconds();

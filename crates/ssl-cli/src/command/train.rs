@@ -27,6 +27,7 @@ use ssl_train::checkpoint::Checkpoint;
 use ssl_train::feed::Feed;
 use ssl_train::optim;
 use ssl_train::parallel::Ranks;
+use ssl_train::recording::Recording;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::{Hook, Stopped, Trainer};
 
@@ -53,10 +54,9 @@ pub(crate) fn run(session: &Session, args: &TrainArgs) -> Result<Outcome> {
         None => train(session, args, None),
         Some(launch) => {
             let seat = launch.seat;
-            let quiet = session.silent();
-            let session = if seat.rank == 0 { session } else { &quiet };
             // Every rank speaks into the same terminal.
-            train(session, args, Some(launch)).map_err(|fault| meeting::signed(fault, seat))
+            let session = session.rank(seat.rank == 0, launch.local);
+            train(&session, args, Some(launch)).map_err(|fault| meeting::signed(fault, seat))
         }
     }
 }
@@ -83,7 +83,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
     // Rank 0 prepares, and it alone has this.
     let manifest = begun.is_none().then(|| corpus_of(session, config, &dir)).transpose()?;
     let runtime = session.runtime()?;
-    let group = meeting.map(|meeting| meeting.join(&loaded, start.step(), runtime.device())).transpose()?;
+    let group = meeting.map(|meeting| meeting.join(&loaded, start.step())).transpose()?;
     let corpus = Corpus::open(&dir.join(CORPUS), SplitName::Train)?;
     let held_out = Corpus::open(&dir.join(CORPUS), SplitName::Validation)?;
     let length = config.model.context_tokens() as usize;
@@ -139,6 +139,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
         schedule: &config.schedule,
         saving: start.saving(config, &corpus)?,
         ranks: ranks.as_ref(),
+        recording: Recording::default(),
     };
     let stopped = trainer.fit(hook).map_err(|fault| start::explain(fault, &corpus, config, &dir))?;
     session.progress.finish();

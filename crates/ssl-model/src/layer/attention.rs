@@ -46,11 +46,11 @@ impl Mask {
 }
 
 impl Mask {
-    /// Whether our own kernel can be used, and if so whether it is causal: on the CPU, without dropout, when who sees whom
-    /// needs no table.
+    /// Whether the fused kernel can be used, and if so whether it is causal: on the CPU and on CUDA, without dropout, when who sees
+    /// whom needs no table.
     fn fused(&self, t: i64, dropout: f64, device: Device) -> Option<bool> {
         match self {
-            _ if device != Device::Cpu || dropout > 0.0 => None,
+            _ if !matches!(device, Device::Cpu | Device::Cuda(_)) || dropout > 0.0 => None,
             Self::Causal => Some(t > 1),
             Self::All => Some(false),
             Self::Some(_) => None,

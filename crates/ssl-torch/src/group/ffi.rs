@@ -1,4 +1,4 @@
-//! `cpp/group.cpp`, by name.
+//! `cpp/group.cpp` and `cpp/nccl.cpp`, by name.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -19,6 +19,15 @@ unsafe extern "C" {
         timeout_ms: i64,
         host: *const c_char,
         interface: *const c_char,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(super) fn ssl_nccl_id(id: *mut C_tensor) -> c_int;
+    pub(super) fn ssl_group_nccl(
+        id: *mut C_tensor,
+        rank: c_int,
+        world: c_int,
+        timeout_ms: i64,
+        device: c_int,
         out: *mut *mut c_void,
     ) -> c_int;
     pub(super) fn ssl_group_free(group: *mut c_void);

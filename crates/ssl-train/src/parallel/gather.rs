@@ -34,7 +34,7 @@ impl Ranks {
     /// The rows of all ranks.
     fn all_rows(&self, own: &Tensor) -> Result<Tensor> {
         let world = i64::from(self.seat().world);
-        let own = own.contiguous();
+        let own = own.to_device(Device::Cpu).contiguous();
         let all = Tensor::empty([world * own.numel() as i64], (own.kind(), own.device()));
         self.group.all_gather(&all, &own.view(-1))?.wait()?;
         let parts: Vec<Tensor> = all.chunk(world, 0).iter().map(|part| part.view(own.size().as_slice())).collect();
@@ -66,7 +66,7 @@ fn collect(group: &Group, own: Vec<(String, Tensor)>) -> Result<Vec<(String, Ten
         group.send(&Tensor::from_slice(&[words.numel() as i64]), 0)?.wait()?;
         group.send(&words, 0)?.wait()?;
         for (_, tensor) in &own {
-            group.send(&tensor.contiguous(), 0)?.wait()?;
+            group.send(&tensor.to_device(Device::Cpu).contiguous(), 0)?.wait()?;
         }
         return Ok(own);
     }

@@ -54,7 +54,7 @@ pub(super) fn spread(group: &Group, buckets: &[Bucket], params: &Params) -> Resu
         Ok(())
     };
     for bucket in buckets {
-        let flat = bucket.room();
+        let flat = bucket.room(params.device());
         if bucket.owner == group.seat().rank {
             for (member, place) in bucket.members.iter().zip(bucket.views(&flat)) {
                 tch::no_grad(|| place.shallow_clone().copy_(&params.list()[member.at].master));

@@ -20,6 +20,7 @@ use ssl_train::checkpoint::Checkpoint;
 use ssl_train::config::{AdamConfig, OptimConfig, ScheduleConfig, TrainConfig};
 use ssl_train::error::Error;
 use ssl_train::feed::Feed;
+use ssl_train::recording::Recording;
 use ssl_train::state::TrainState;
 use ssl_train::trainer::{Flow, Hook, HookError, Saving, StepReport, Stopped, Trainer};
 use tch::Tensor;
@@ -93,6 +94,7 @@ impl Setup {
                 companions: vec![("run.toml", b"verbatim".to_vec())],
             }),
             ranks: None,
+            recording: Recording::default(),
         };
         trainer.fit(listener)
     }
