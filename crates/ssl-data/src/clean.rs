@@ -99,7 +99,7 @@ impl fmt::Display for Reason {
 }
 
 /// What was mended in a document.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repairs {
     /// Byte-order marks removed.
     pub byte_order_marks: u64,

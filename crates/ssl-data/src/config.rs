@@ -1,5 +1,6 @@
 //! The `[data]` section of a run: which text, how it is cleaned, split into tokens and cut into windows.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,25 @@ use crate::filter::FilterConfig;
 use crate::scrub::ScrubConfig;
 
 mod format;
+mod mixture;
 
 pub use format::Format;
+pub use mixture::{Phase, SourceConfig};
 
 /// What to read and how to prepare it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataConfig {
     /// Files, folders (read whole, sorted by name) and globs; relative to the working directory.
+    #[serde(default)]
     pub paths: Vec<PathBuf>,
+    /// The same by name, in place of `paths`, each with its share of what is trained on. They are read in the order of their names, so of
+    /// copies in several the first by name keeps its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// From which sample on the sources have other weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curriculum: Vec<Phase>,
     /// What the files hold.
     #[serde(default)]
     pub format: Format,
@@ -305,7 +316,8 @@ impl DataConfig {
                 faults.push(Fault::new(&format!("data.{path}"), message, hint));
             }
         };
-        check(!self.paths.is_empty(), "paths", "there is nothing to read".into(), "name files, folders or globs");
+        let nothing = self.paths.is_empty() && self.sources.is_empty();
+        check(!nothing, "paths", "there is nothing to read".into(), "name files, folders or globs");
         check(!self.field.is_empty(), "field", "the field has no name".into(), "JSONL corpora commonly use \"text\"");
         if let Some(PairsConfig::Files { targets }) = &self.pairs {
             let none = "there is nothing beside the texts".into();
@@ -391,6 +403,7 @@ impl DataConfig {
                 "half of the model's context is common",
             );
         }
+        self.mixture_faults(&mut faults);
         self.curation_faults(&mut faults);
         faults
     }

@@ -1,4 +1,5 @@
-//! One split of a prepared corpus: its shards as a single run of tokens, with the places where documents begin.
+//! One split of a prepared corpus: its shards as a single run of tokens, with the places where documents begin. A part of it, a run
+//! of whole documents such as those of one source, is a corpus too.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use crate::composition::Size;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Split};
 use crate::shard::Shard;
@@ -15,7 +18,8 @@ use crate::shard::Shard;
 const COUNTED: usize = 1 << 20;
 
 /// One of the two parts of a corpus; a document is in exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SplitName {
     /// What is trained on.
     Train,
@@ -32,9 +36,17 @@ impl fmt::Display for SplitName {
     }
 }
 
-/// An open split; clones share the files, and any number of threads may read.
+/// An open split, or a part of one; clones share the files, and any number of threads may read.
 #[derive(Debug, Clone)]
-pub struct Corpus(Arc<Inner>);
+pub struct Corpus {
+    whole: Arc<Inner>,
+    /// Which of its documents this is about.
+    documents: Range<usize>,
+    /// Their first token, and how many there are; the separator that ends the last is the first of whatever is next.
+    base: u64,
+    tokens: u64,
+    bytes: u64,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -48,6 +60,8 @@ struct Inner {
     vocab_size: u32,
     separator: u32,
     fingerprint: String,
+    /// The sources of the manifest in order, with what each has in this split.
+    sources: Vec<(String, Size)>,
 }
 
 impl Corpus {
@@ -70,7 +84,12 @@ impl Corpus {
             vocab_size: manifest.vocab_size,
             separator: manifest.separator,
             fingerprint: manifest.fingerprint.clone(),
+            sources: Vec::new(),
         };
+        for source in manifest.composition.sources {
+            let size = if split == SplitName::Train { source.train } else { source.validation };
+            inner.sources.push((source.name, size));
+        }
         for name in &part.shards {
             let path = dir.join(name);
             if Path::new(name).file_name() != Some(name.as_ref()) {
@@ -79,19 +98,58 @@ impl Corpus {
             inner.append(Shard::open(&path)?, manifest.token_bytes)?;
         }
         inner.compare(dir, part)?;
-        Ok(Self(Arc::new(inner)))
+        let (documents, tokens, bytes) = (0..inner.starts.len(), inner.tokens(), inner.bytes);
+        Ok(Self { whole: Arc::new(inner), documents, base: 0, tokens, bytes })
+    }
+
+    /// The sources that the split is made of, each a corpus, with their names and in their order; none in a corpus that was prepared
+    /// before sources were counted, or of a part.
+    ///
+    /// # Errors
+    /// When the documents and tokens of the sources are not those of the split.
+    pub fn sources(&self) -> Result<Vec<(String, Self)>> {
+        let (split, whole) = (self.split(), &self.whole);
+        if self.documents() != whole.starts.len() as u64 {
+            return Ok(Vec::new());
+        }
+        let mut next = 0_usize;
+        let mut sources = Vec::with_capacity(whole.sources.len());
+        for (name, size) in &whole.sources {
+            let fault = |what, expect, found| Error::SourceCounts { source_name: name.clone(), split, what, expect, found };
+            let first = next;
+            next = usize::try_from(size.documents).ok().and_then(|documents| first.checked_add(documents)).unwrap_or(usize::MAX);
+            if next > whole.starts.len() {
+                return Err(fault("documents", size.documents, (whole.starts.len() - first) as u64));
+            }
+            let at = |k: usize| whole.starts.get(k).copied().unwrap_or_else(|| self.targets());
+            let (base, end) = (at(first), at(next));
+            if end - base != size.tokens {
+                return Err(fault("tokens", size.tokens, end - base));
+            }
+            let tokens = if size.documents == 0 { 0 } else { end - base + 1 };
+            let part = Self { whole: Arc::clone(whole), documents: first..next, base, tokens, bytes: size.bytes };
+            sources.push((name.clone(), part));
+        }
+        let all = whole.starts.len();
+        match sources.last() {
+            Some((name, _)) if next != all => {
+                let (expect, found) = (next as u64, all as u64);
+                Err(Error::SourceCounts { source_name: name.clone(), split, what: "documents in all", expect, found })
+            }
+            _ => Ok(sources),
+        }
     }
 
     /// Which part of the corpus this is.
     #[must_use]
     pub fn split(&self) -> SplitName {
-        self.0.split
+        self.whole.split
     }
 
     /// Tokens, separators included; a document more than one separator, unless the split is empty.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        self.0.tokens()
+        self.tokens
     }
 
     /// Tokens that have one before them: what one pass in order predicts.
@@ -103,48 +161,49 @@ impl Corpus {
     /// Documents.
     #[must_use]
     pub fn documents(&self) -> u64 {
-        self.0.starts.len() as u64
+        self.documents.len() as u64
     }
 
     /// Bytes of the cleaned text in UTF-8, the denominator of bits per byte.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.bytes
+        self.bytes
     }
 
     /// Ids are below this.
     #[must_use]
     pub fn vocab_size(&self) -> u32 {
-        self.0.vocab_size
+        self.whole.vocab_size
     }
 
     /// The id between documents.
     #[must_use]
     pub fn separator(&self) -> u32 {
-        self.0.separator
+        self.whole.separator
     }
 
     /// What identifies the prepared corpus: a hash of its sources and configuration.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
-        &self.0.fingerprint
+        &self.whole.fingerprint
     }
 
     /// Appends the tokens `at..at + len` to `out`, over the borders of shards.
     ///
     /// # Errors
     /// When the range leaves the split, or a shard was altered.
-    pub fn read(&self, mut at: u64, len: usize, out: &mut Vec<u32>) -> Result<()> {
+    pub fn read(&self, at: u64, len: usize, out: &mut Vec<u32>) -> Result<()> {
         let tokens = self.tokens();
         if at.checked_add(len as u64).is_none_or(|end| end > tokens) {
             return Err(Error::TokenRange { at, len, tokens });
         }
+        let mut at = self.base + at;
         let end = at + len as u64;
-        let bases = &self.0.bases;
+        let bases = &self.whole.bases;
         let mut shard = bases.partition_point(|&base| base <= at).saturating_sub(1);
         while at < end {
             let stop = end.min(bases[shard + 1]);
-            self.0.shards[shard].read(at - bases[shard], (stop - at) as usize, out)?;
+            self.whole.shards[shard].read(at - bases[shard], (stop - at) as usize, out)?;
             at = stop;
             shard += 1;
         }
@@ -173,21 +232,22 @@ impl Corpus {
     /// The tokens of document `k`: its separator and its text; its targets end one later, with the next separator.
     #[must_use]
     pub fn document(&self, k: u64) -> Option<Range<u64>> {
-        let start = *self.0.starts.get(usize::try_from(k).ok()?)?;
-        let end = self.0.starts.get(k as usize + 1).copied().unwrap_or_else(|| self.targets());
-        Some(start..end)
+        let starts = &self.whole.starts[self.documents.clone()];
+        let at = usize::try_from(k).ok()?;
+        let start = *starts.get(at)? - self.base;
+        Some(start..starts.get(at + 1).map_or_else(|| self.targets(), |end| end - self.base))
     }
 
     /// How many documents begin at or before token `at`: document `k` holds it when this is `k + 1`.
     #[must_use]
     pub fn documents_until(&self, at: u64) -> u64 {
-        self.0.starts.partition_point(|&start| start <= at) as u64
+        self.whole.starts[self.documents.clone()].partition_point(|&start| start - self.base <= at) as u64
     }
 
-    /// Where documents begin, in tokens, in order.
-    #[must_use]
-    pub fn starts(&self) -> &[u64] {
-        &self.0.starts
+    /// Where documents `from` and later begin, in tokens, in order.
+    pub fn starts(&self, from: u64) -> impl Iterator<Item = u64> {
+        let starts = &self.whole.starts[self.documents.clone()];
+        starts[starts.len().min(from as usize)..].iter().map(|start| start - self.base)
     }
 
     /// Reads every byte of every shard and checks it, on all cores.
@@ -195,7 +255,7 @@ impl Corpus {
     /// # Errors
     /// A shard that was altered, with the block.
     pub fn verify(&self) -> Result<()> {
-        self.0.shards.par_iter().try_for_each(Shard::verify)
+        self.whole.shards.par_iter().try_for_each(Shard::verify)
     }
 }
 

@@ -88,6 +88,12 @@ pub enum Error {
     TokenRange { at: u64, len: usize, tokens: u64 },
     #[error("the {split} split in {} has {found} {what} where its manifest says {expect}", dir.display())]
     SplitCounts { dir: PathBuf, split: SplitName, what: &'static str, expect: u64, found: u64 },
+    #[error("source {source_name:?} has {found} {what} in the {split} split where the manifest says {expect}")]
+    SourceCounts { source_name: String, split: SplitName, what: &'static str, expect: u64, found: u64 },
+    #[error("the corpus has no source {source_name:?} with documents to train on")]
+    NoSource { source_name: String },
+    #[error("sample {sample} does not exist: every source was drawn as often as its max-epochs says after {end}")]
+    Exhausted { sample: u64, end: u64 },
     #[error("the {split} split is empty")]
     EmptySplit { split: SplitName },
     #[error("windows of {length} tokens cannot move on by {stride}")]
@@ -113,6 +119,8 @@ impl Error {
             | Self::Glob { .. }
             | Self::Unread { .. }
             | Self::EmptySplit { .. }
+            | Self::NoSource { .. }
+            | Self::Exhausted { .. }
             | Self::WindowStride { .. }
             | Self::TrainTokenizer { .. }
             | Self::NoSpecial { .. } => ErrorKind::Config,
@@ -149,7 +157,9 @@ impl Error {
             Self::Damaged { .. } | Self::Broken { .. } => "fetch the file again, or leave it out",
             Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
             Self::NothingLeft { .. } => "loosen data.clean or data.filter, or read more",
-            Self::Changed { .. } | Self::SplitCounts { .. } => "prepare the corpus again",
+            Self::NoSource { .. } => "give it more text or the weight 0, or prepare the corpus again",
+            Self::Exhausted { .. } => "raise or leave out a max-epochs in data.sources, or train for fewer steps",
+            Self::Changed { .. } | Self::SplitCounts { .. } | Self::SourceCounts { .. } => "prepare the corpus again",
             Self::Shard { .. } | Self::ShardBlock { .. } | Self::Manifest { .. } | Self::ManifestVersion { .. } => {
                 "the stored corpus cannot be trusted; remove the folder and prepare again"
             }

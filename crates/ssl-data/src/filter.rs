@@ -19,7 +19,7 @@ mod english;
 mod fineweb;
 mod gopher;
 mod language;
-mod profile;
+pub(crate) mod profile;
 mod repeats;
 mod rule;
 

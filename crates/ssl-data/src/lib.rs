@@ -43,8 +43,10 @@
 //! ```
 
 pub mod batch;
+pub mod card;
 pub mod classify;
 pub mod clean;
+pub mod composition;
 pub mod config;
 pub mod corpus;
 pub mod decontaminate;

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Reason;
+use crate::composition::Composition;
 use crate::decontaminate::Overlap;
 use crate::error::{Error, Result};
 
@@ -36,6 +37,9 @@ pub struct Manifest {
     pub version: u32,
     /// A hash of the inputs (names, sizes, content) and of the configuration.
     pub fingerprint: String,
+    /// The parts of that hash, for telling what differs between two corpora; empty in a corpus that was prepared before they were kept.
+    #[serde(default)]
+    pub fingerprints: Fingerprints,
     /// Bytes of one stored token: 2 or 4.
     pub token_bytes: u8,
     /// Ids are below this.
@@ -57,8 +61,22 @@ pub struct Manifest {
     /// What filters, scrubbing and comparison found in the documents.
     #[serde(default, skip_serializing_if = "Curation::is_empty")]
     pub curation: Curation,
+    /// What the corpus is made of; nothing in a corpus that was prepared before this was counted.
+    #[serde(default)]
+    pub composition: Composition,
     /// How long each stage took, in order.
     pub stages: Vec<Stage>,
+}
+
+/// BLAKE3 hashes in hexadecimal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprints {
+    /// Of the inputs: names, sizes and content, in order.
+    pub inputs: String,
+    /// Of the configuration, as far as it touches the corpus, and of the files that it names.
+    pub config: String,
+    /// Of `tokenizer.json`.
+    pub tokenizer: String,
 }
 
 /// What was found in documents that were kept; counts and places, never what was found.

@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use crate::config::{DataConfig, Format, PairsConfig, TokenizerConfig, WindowConfig};
+use crate::config::{DataConfig, Format, PairsConfig, SourceConfig, TokenizerConfig, WindowConfig};
 use crate::corpus::{Corpus, SplitName};
 use crate::error::{Error, Result};
-use crate::manifest::{Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
+use crate::manifest::{Fingerprints, Manifest, TOKENIZER, VALIDATION_TEXT, VERSION};
 use crate::source::{self, Input, Progress, Stamp};
 use crate::vocab::Vocab;
 
@@ -29,9 +29,15 @@ mod near;
 mod pairs;
 mod read;
 mod spool;
+mod tally;
+mod tasks;
 mod tokenizer;
 
+use encode::Packed;
 use folder::{Finished, Folder, Trained};
+use read::Cleaned;
+
+pub use tasks::{Task, prepare_task};
 
 /// The version of the rules by which text is cleaned, divided and sampled: a change has every corpus prepared again.
 const RULES: u32 = 1;
@@ -80,19 +86,35 @@ impl Watch for Silent {
 /// nothing; when the disk refuses; when `watch` says stop. Finished stages are kept for the next run.
 pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Manifest> {
     let inputs = check(source::find(config, into)?, watch)?;
-    let fingerprint = fingerprint(config, &inputs, into)?;
-    if let Some(manifest) = whole(into, &fingerprint).filter(|_| !Folder::has_work(into)) {
+    let prints = fingerprint(config, &inputs, into)?;
+    let fingerprint = &prints.corpus;
+    if let Some(manifest) = whole(into, fingerprint).filter(|_| !Folder::has_work(into)) {
         return Ok(manifest);
     }
+    build(config, &inputs, prints, into, watch, &Alone)
+}
+
+/// Does what is not done of the corpus, in the folder that this process alone works in.
+fn build(
+    config: &DataConfig,
+    inputs: &[(Input, Stamp)],
+    prints: Prints,
+    into: &Path,
+    watch: &dyn Watch,
+    road: &dyn Road,
+) -> Result<Manifest> {
+    let fingerprint = &prints.corpus;
     let folder = Folder::lock(into, watch)?;
     // Whoever held the lock may have done the work, or was killed when nothing but clearing up was left.
-    if let Some(manifest) = whole(into, &fingerprint) {
+    if let Some(manifest) = whole(into, fingerprint) {
         folder.clear()?;
         return Ok(manifest);
     }
-    let mut finished = folder.resume(&fingerprint)?;
-    match stages(config, &inputs, &folder, &mut finished, watch) {
-        Ok(manifest) => {
+    let mut finished = folder.resume(fingerprint)?;
+    match stages(config, inputs, &folder, &mut finished, watch, road) {
+        Ok(mut manifest) => {
+            manifest.fingerprints.inputs = prints.inputs;
+            manifest.fingerprints.config = prints.config;
             folder.commit(&manifest)?;
             Ok(manifest)
         }
@@ -104,6 +126,26 @@ pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Ma
     }
 }
 
+/// The two stages that can be shared out: both ways give the same bytes.
+trait Road {
+    fn clean(&self, config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, watch: &dyn Watch) -> Result<Cleaned>;
+
+    fn encode(&self, vocab: &Vocab, cleaned: &Cleaned, folder: &Folder, watch: &dyn Watch) -> Result<Packed>;
+}
+
+/// One process does it all.
+struct Alone;
+
+impl Road for Alone {
+    fn clean(&self, config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, watch: &dyn Watch) -> Result<Cleaned> {
+        read::run(config, inputs, spool, watch)
+    }
+
+    fn encode(&self, vocab: &Vocab, cleaned: &Cleaned, folder: &Folder, watch: &dyn Watch) -> Result<Packed> {
+        encode::run(vocab, cleaned, &folder.spool(), folder.work(), watch)
+    }
+}
+
 /// Runs the stages that are not finished.
 fn stages(
     config: &DataConfig,
@@ -111,12 +153,13 @@ fn stages(
     folder: &Folder,
     finished: &mut Finished,
     watch: &dyn Watch,
+    road: &dyn Road,
 ) -> Result<Manifest> {
     let spool = folder.spool();
     let cleaned = if let Some(cleaned) = finished.cleaned.clone() {
         cleaned
     } else {
-        let cleaned = read::run(config, inputs, &spool, watch)?;
+        let cleaned = road.clean(config, inputs, &spool, watch)?;
         finished.cleaned = Some(cleaned.clone());
         folder.record(finished)?;
         cleaned
@@ -131,10 +174,11 @@ fn stages(
         trained
     };
     let vocab = Vocab::load(&folder.tokenizer())?;
-    let packed = encode::run(&vocab, &cleaned, &spool, folder.work(), watch)?;
+    let packed = road.encode(&vocab, &cleaned, folder, watch)?;
     Ok(Manifest {
         version: VERSION,
         fingerprint: finished.fingerprint.clone(),
+        fingerprints: Fingerprints { tokenizer: trained.digest, ..Fingerprints::default() },
         token_bytes: packed.layout.width.bytes(),
         vocab_size: packed.layout.vocab_size,
         separator: packed.layout.separator,
@@ -145,6 +189,7 @@ fn stages(
         examples: cleaned.examples,
         repaired: cleaned.repaired,
         curation: cleaned.curation,
+        composition: packed.composition,
         stages: vec![cleaned.stage, trained.stage, packed.stage],
     })
 }
@@ -161,52 +206,78 @@ fn check(inputs: Vec<Input>, watch: &dyn Watch) -> Result<Vec<(Input, Stamp)>> {
     stamped.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// Identifies the corpus: its rules, its configuration apart from what does not touch the corpus (how it is cut into
-/// windows, how its files were named), and its inputs.
-fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> Result<String> {
-    let mut config = DataConfig { paths: Vec::new(), extensions: Vec::new(), windows: WindowConfig::default(), ..config.clone() };
+/// The hashes of a corpus to be.
+struct Prints {
+    corpus: String,
+    inputs: String,
+    config: String,
+}
+
+/// The part of a configuration that touches the corpus (not how it is cut into windows and mixed, nor how its files were named), and a
+/// hash of the files that it names beside the inputs: those count by what they hold.
+fn essence(config: &DataConfig) -> Result<(DataConfig, blake3::Hasher)> {
+    let mut config = DataConfig {
+        paths: Vec::new(),
+        extensions: Vec::new(),
+        curriculum: Vec::new(),
+        windows: WindowConfig::default(),
+        ..config.clone()
+    };
+    for source in config.sources.values_mut() {
+        *source = SourceConfig { paths: Vec::new(), weight: None, max_epochs: None };
+    }
     if let Some(PairsConfig::Files { targets }) = &mut config.pairs {
         targets.clear();
     }
     let mut hash = blake3::Hasher::new();
     if let TokenizerConfig::File { path } = &mut config.tokenizer {
-        let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
-        hash.update(blake3::hash(&bytes).as_bytes());
-        *path = PathBuf::new();
+        beside(path, &mut hash)?;
     }
-    // Files beside the inputs count by what they hold, not by their names.
     if let Some(scrub) = &mut config.scrub {
         for path in [&mut scrub.names, &mut scrub.hash_key].into_iter().flatten() {
-            let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
-            hash.update(blake3::hash(&bytes).as_bytes());
-            *path = PathBuf::new();
+            beside(path, &mut hash)?;
         }
     }
     if let Some(rules) = &mut config.filter.quality {
-        let bytes = fs::read(&rules.model).map_err(|source| Error::io("read", &rules.model, source))?;
-        hash.update(blake3::hash(&bytes).as_bytes());
-        rules.model = PathBuf::new();
+        beside(&mut rules.model, &mut hash)?;
     }
     for path in config.decontaminate.iter_mut().flat_map(|rules| rules.sets.values_mut()).flat_map(|set| &mut set.paths) {
         // The end of its name says how it is read.
         hash.update(path.extension().unwrap_or_default().as_encoded_bytes());
-        let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
-        hash.update(blake3::hash(&bytes).as_bytes());
-        *path = PathBuf::new();
+        beside(path, &mut hash)?;
     }
+    Ok((config, hash))
+}
+
+/// Identifies the corpus: its rules, the essence of its configuration, and its inputs.
+fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> Result<Prints> {
+    let (config, mut hash) = essence(config)?;
+    let fault = |source| Error::Manifest { path: into.into(), source };
     let named: Vec<_> = inputs.iter().map(|(input, stamp)| (&input.name, stamp.size, stamp.digest)).collect();
-    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, named))
-        .map_err(|source| Error::Manifest { path: into.into(), source })?;
-    // What is no text says so: such files were once read as text.
-    let formats: Vec<_> = inputs
-        .iter()
-        .enumerate()
-        .filter(|(_, input)| !matches!(input.0.format, Format::Text | Format::Markdown | Format::Jsonl))
-        .collect();
-    for (at, (input, _)) in formats {
-        hash.update(format!("{at} {:?}", input.format).as_bytes());
+    let (mut of_inputs, mut of_config) = (blake3::Hasher::new(), hash.clone());
+    serde_json::to_writer(&mut of_inputs, &named).map_err(fault)?;
+    serde_json::to_writer(&mut of_config, &(RULES, VERSION, &config)).map_err(fault)?;
+    serde_json::to_writer(&mut hash, &(RULES, VERSION, &config, named)).map_err(fault)?;
+    for (at, (input, _)) in inputs.iter().enumerate() {
+        // What is no text says so: such files were once read as text.
+        if !matches!(input.format, Format::Text | Format::Markdown | Format::Jsonl) {
+            hash.update(format!("{at} {:?}", input.format).as_bytes());
+        }
+        // Where a named source ends is written in the manifest; where a path ends is not worth another corpus.
+        if !config.sources.is_empty() {
+            hash.update(format!("{at} of {}", input.part).as_bytes());
+        }
     }
-    Ok(hash.finalize().to_hex().to_string())
+    let hex = |hash: blake3::Hasher| hash.finalize().to_hex().to_string();
+    Ok(Prints { corpus: hex(hash), inputs: hex(of_inputs), config: hex(of_config) })
+}
+
+/// Adds what the file at `path` holds to `hash`, and forgets its name.
+fn beside(path: &mut PathBuf, hash: &mut blake3::Hasher) -> Result<()> {
+    let bytes = fs::read(&path).map_err(|source| Error::io("read", path, source))?;
+    hash.update(blake3::hash(&bytes).as_bytes());
+    *path = PathBuf::new();
+    Ok(())
 }
 
 /// The manifest of the corpus in `dir`, if it is the one looked for and all of it is there.

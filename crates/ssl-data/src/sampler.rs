@@ -1,7 +1,8 @@
 //! Which windows a run sees and in which order: a function of (seed, sample), whatever the threads, ranks or batch size.
 //!
 //! Sample `s` is window `order(s mod L)` of epoch `s / L`, with L windows an epoch and a keyed permutation for the order,
-//! so resuming at a sample costs nothing and needs no state beyond its number.
+//! so resuming at a sample costs nothing and needs no state beyond its number. Where sources have weights, sample `s` is a window of
+//! one of them, and which of its own it is follows from `s` as well, see [`mixture`].
 //!
 //! Source: Luby and Rackoff 1988, "How to construct pseudorandom permutations from pseudorandom functions" (the network);
 //! Black and Rogaway 2002, "Ciphers with arbitrary finite domains" (the walk into the range).
@@ -9,10 +10,14 @@
 use std::sync::Arc;
 
 use crate::batch::Window;
-use crate::config::WindowConfig;
+use crate::config::{DataConfig, WindowConfig};
 use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, below, hash, mix};
+
+pub mod mixture;
+
+use mixture::Mixture;
 
 /// The uses of one seed, kept apart.
 const ORDER: u64 = 1;
@@ -27,6 +32,7 @@ pub struct Sampler {
     plan: Plan,
     length: u64,
     seed: u64,
+    mixture: Option<Arc<Mixture>>,
 }
 
 /// How windows lie on the run of tokens.
@@ -75,7 +81,30 @@ impl Sampler {
             }
             WindowConfig::Segments {} | WindowConfig::Slide { .. } => within(corpus, length as u64, stride as u64),
         };
-        Ok(Self { corpus: corpus.clone(), plan, length: length as u64, seed })
+        Ok(Self { corpus: corpus.clone(), plan, length: length as u64, seed, mixture: None })
+    }
+
+    /// The same, drawn from the sources by their weights where `config` gives them any: what [`Self::window`] gives is mixed, and
+    /// windows in order are still those of the whole split.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; when the corpus has not the sources that `config` names, or a source with a weight is empty.
+    pub fn mixed(corpus: &Corpus, config: &DataConfig, length: usize) -> Result<Self> {
+        let whole = Self::new(corpus, &config.windows, length, config.seed)?;
+        let mixture = Mixture::of(corpus, config, length)?.map(Arc::new);
+        Ok(Self { mixture, ..whole })
+    }
+
+    /// How often each source was drawn in full by the samples below `sample`, by name; nothing where sources are not weighed.
+    #[must_use]
+    pub fn epochs(&self, sample: u64) -> Vec<(String, f64)> {
+        self.mixture.as_ref().map_or_else(Vec::new, |mixture| mixture.epochs(sample))
+    }
+
+    /// Samples after which every source with a weight was drawn as often as it may; `None` where there is no end.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        self.mixture.as_ref().and_then(|mixture| mixture.end())
     }
 
     /// The split that windows are cut from.
@@ -109,8 +138,11 @@ impl Sampler {
     /// Window number `sample` of the run, counted over all epochs and all ranks.
     ///
     /// # Errors
-    /// When a shard cannot be read or was altered.
+    /// When a shard cannot be read or was altered; when no source may be drawn any more, see [`Self::end`].
     pub fn window(&self, sample: u64) -> Result<Window> {
+        if let Some(mixture) = &self.mixture {
+            return mixture.window(sample);
+        }
         let (epoch, place) = (sample / self.epoch_len(), sample % self.epoch_len());
         let order = Permutation { n: self.epoch_len(), key: hash(self.seed, ORDER, epoch) };
         match &self.plan {
@@ -191,8 +223,8 @@ impl Sampler {
         let mut document = Vec::with_capacity(len);
         let mut ordinal = 0;
         if matches!(self.plan, Plan::Packed(Mark::Documents)) {
-            let next = self.corpus.documents_until(start) as usize;
-            for begin in self.corpus.starts()[next..].iter().take_while(|&&begin| begin <= last) {
+            let next = self.corpus.documents_until(start);
+            for begin in self.corpus.starts(next).take_while(|&begin| begin <= last) {
                 document.resize((begin - start) as usize, ordinal);
                 ordinal += 1;
             }
@@ -205,13 +237,13 @@ impl Sampler {
 /// Counts the windows of each document: one, and one more for every stride that its targets go past the first.
 fn within(corpus: &Corpus, length: u64, stride: u64) -> Plan {
     let last = std::iter::once(corpus.targets());
-    let ends = corpus.starts().iter().skip(1).copied().chain(last);
+    let ends = corpus.starts(1).chain(last);
     let mut windows = 0;
-    let count = |(start, end): (&u64, u64)| {
+    let count = |(start, end): (u64, u64)| {
         windows += 1 + (end - start).saturating_sub(length).div_ceil(stride);
         windows
     };
-    Plan::Within { stride, ends: corpus.starts().iter().zip(ends).map(count).collect() }
+    Plan::Within { stride, ends: corpus.starts(0).zip(ends).map(count).collect() }
 }
 
 /// A keyed bijection of `0..n` without a table: a Feistel network over the next power of four, walked until it lands inside.

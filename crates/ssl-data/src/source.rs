@@ -40,16 +40,29 @@ pub struct Input {
     pub format: Format,
     /// How it is compressed.
     pub packing: Packing,
+    /// Which part of the configuration named it, see [`DataConfig::parts`].
+    pub part: u32,
 }
 
-/// Lists the files that `config` names: those of `paths`, and then as many that hold their other sides, where there are such.
+/// Lists the files that `config` names, part by part, and then as many that hold their other sides, where there are such.
 ///
 /// # Errors
-/// As [`find_paths`]; when the two sides are not as many.
+/// When the two sides are not as many; when a path, folder or glob gives no file, a glob cannot be parsed, or the disk refuses.
+///
+/// A folder gives the files whose names end as `extensions` say, in itself and in all folders below it. Folders and globs are sorted by
+/// name; names that begin with a dot are skipped, and so is everything inside `except` (the corpus being written may lie beside its
+/// sources). A file or folder that links lead to twice is read once, which also ends loops.
 pub fn find(config: &DataConfig, except: &Path) -> Result<Vec<Input>> {
-    let mut inputs = find_paths(config, &config.paths, except)?;
+    let mut finder = Finder::new(config, except);
+    for (part, (_, paths)) in config.parts().into_iter().enumerate() {
+        finder.part = part as u32;
+        finder.paths(paths)?;
+    }
+    let mut inputs = finder.inputs;
     if let Some(PairsConfig::Files { targets }) = &config.pairs {
-        let others = find_paths(config, targets, except)?;
+        let mut finder = Finder::new(config, except);
+        finder.paths(targets)?;
+        let others = finder.inputs;
         if others.len() != inputs.len() {
             return Err(Error::Sides { sources: inputs.len() as u64, targets: others.len() as u64, place: "files".into() });
         }
@@ -66,7 +79,7 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     let (limits, progress) = (Limits::default(), Progress::default());
     let name = path.to_string_lossy().to_lowercase();
     let (_, packing) = Packing::of(&name);
-    let input = Input { path: path.into(), name: name.clone(), format: Format::Text, packing };
+    let input = Input { path: path.into(), name: name.clone(), format: Format::Text, packing, part: 0 };
     let stamp = stamp(path, &progress, &|| false)?;
     let records = Records::open(&input, stamp, Unit::Line, "", &limits, &progress, &|| false)?;
     let line = |item| match item {
@@ -78,37 +91,33 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     records.filter_map(line).collect()
 }
 
-/// Lists the files that `paths` name, each once, in the order of `paths`; folders and globs are sorted by name.
-///
-/// A folder gives the files whose names end as `extensions` say, in itself and in all folders below it. Names that begin
-/// with a dot are skipped, and so is everything inside `except` (the corpus being written may lie beside its sources). A
-/// file or folder that links lead to twice is read once, which also ends loops.
-///
-/// # Errors
-/// When a path, folder or glob gives no file, a glob cannot be parsed, or the disk refuses.
-pub fn find_paths(config: &DataConfig, paths: &[PathBuf], except: &Path) -> Result<Vec<Input>> {
-    let except = fs::canonicalize(except).ok();
-    let mut finder = Finder { config, except, seen: HashSet::new(), found: 0, inputs: Vec::new() };
-    for path in paths {
-        let before = finder.found;
-        finder.path(path)?;
-        if finder.found == before {
-            return Err(Error::NoFiles { pattern: path.clone() });
-        }
-    }
-    Ok(finder.inputs)
-}
-
 struct Finder<'a> {
     config: &'a DataConfig,
     except: Option<PathBuf>,
     seen: HashSet<PathBuf>,
     /// Files met, those met before included.
     found: u64,
+    part: u32,
     inputs: Vec<Input>,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    fn new(config: &'a DataConfig, except: &Path) -> Self {
+        let except = fs::canonicalize(except).ok();
+        Self { config, except, seen: HashSet::new(), found: 0, part: 0, inputs: Vec::new() }
+    }
+
+    fn paths(&mut self, paths: &[PathBuf]) -> Result<()> {
+        for path in paths {
+            let before = self.found;
+            self.path(path)?;
+            if self.found == before {
+                return Err(Error::NoFiles { pattern: path.clone() });
+            }
+        }
+        Ok(())
+    }
+
     fn path(&mut self, path: &Path) -> Result<()> {
         let pattern = path.to_str().filter(|text| text.contains(['*', '?', '['])).filter(|_| !path.exists());
         let Some(pattern) = pattern else {
@@ -206,7 +215,7 @@ impl Finder<'_> {
                 }
                 named => named,
             };
-            self.inputs.push(Input { path: path.into(), name, format, packing });
+            self.inputs.push(Input { path: path.into(), name, format, packing, part: self.part });
         }
         Ok(())
     }

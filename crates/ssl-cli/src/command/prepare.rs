@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::json;
 use ssl_data::manifest::Manifest;
-use ssl_data::prepare::prepare;
+use ssl_data::prepare::{prepare, prepare_task};
 
 use crate::args::{RunArgs, RunFile};
 use crate::assemble::{CORPUS, Session};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Refusal};
 use crate::progress::words;
 use crate::run::RunConfig;
 use crate::signal;
+
+mod task;
 
 /// Prepares the corpus of a run.
 pub(crate) fn run(session: &Session, args: &RunArgs) -> Result<Outcome> {
@@ -20,7 +22,15 @@ pub(crate) fn run(session: &Session, args: &RunArgs) -> Result<Outcome> {
     signal::listen("what is finished is kept")?;
     let dir = run_dir(args.out.as_ref(), &args.run).join(CORPUS);
     std::fs::create_dir_all(&dir).map_err(|source| ssl_train::Error::Io { action: "create", path: dir.clone(), source })?;
-    let manifest = prepare(&loaded.value.data(), &dir, &*session.progress)?;
+    let data = loaded.value.data();
+    let manifest = match &args.task {
+        Some(text) => {
+            let task = task::parse(text, |name| std::env::var(name).ok())
+                .map_err(|fault| Refusal::usage(format!("--task {text}: {fault}"), "give I/N, such as 0/16"))?;
+            prepare_task(&data, &dir, task, &*session.progress)?
+        }
+        None => prepare(&data, &dir, &*session.progress)?,
+    };
     session.progress.finish();
     let json = json!({ "corpus": dir, "manifest": manifest });
     Ok(Outcome { json, human: describe(&manifest), code: 0 })

@@ -6,6 +6,7 @@ mod meeting;
 mod report;
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -113,14 +114,14 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
     }
     let make = || config.objective.build(&config.data.windows, length, &vocab);
     let judge = make()?;
-    let sampler = Sampler::new(&corpus, &config.data.windows, judge.window(), config.data.seed)?;
+    let sampler = Sampler::mixed(&corpus, &config.data, judge.window())?;
     // Without a single document to measure on, the run trains all the same and says so.
     let measured = if held_out.documents() > 0 { Some(windows(&held_out, &config.data.windows, judge.window())?) } else { None };
     if measured.is_none() {
         session.progress.say("warning: no document was held out, so nothing will be measured");
     }
     let rows = u64::from(config.train.batch_rows);
-    let epoch = sampler.epoch_len();
+    let drawn = sampler.clone();
     let seat = ranks.as_ref().map_or(ALONE, Ranks::seat);
     let feed = Feed::part(sampler, make()?, rows, state.progress.sample, seat)?;
     let listen = || Listener::new(session, config, &dir, &budget, measured.as_ref(), judge.as_ref(), &state, resumed_from);
@@ -162,7 +163,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
     }
     let why = describe(stopped);
     let beside = listener.measured();
-    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, epoch, &budget, beside)?;
+    report::write(&dir, &loaded, &manifest, &state, &runtime, score, why, &drawn, &budget, beside)?;
     let json = json!({
         "run_dir": dir, "checkpoint": checkpoint, "params": state.params.count(),
         "steps": state.progress.step, "tokens": state.progress.tokens, "train_loss": state.progress.last_loss,
@@ -172,6 +173,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
         "costs": budget.json(config), "first_step_seconds": beside.first_step,
         "energy_joules": beside.joules, "energy_wh": beside.joules.map(|joules| joules / 3600.0),
         "peak_rss_mib": ssl_torch::memory::peak_mib(), "wall_seconds": wall.elapsed().as_secs_f64(),
+        "source_epochs": drawn.epochs(state.progress.sample).into_iter().collect::<BTreeMap<_, _>>(),
         "resumed_from": resumed_from, "stopped_because": why,
     });
     Ok(Outcome { json, human: summary(&dir, why, &state, &score), code })
@@ -199,7 +201,7 @@ fn by_frequency(
     if config.objective.form() == Form::Texts {
         return Ok(Some(any_of(u64::from(config.train.batch_rows), measured.in_order_len())));
     }
-    let training = Sampler::new(corpus, &config.data.windows, judge.window(), config.data.seed)?;
+    let training = Sampler::mixed(corpus, &config.data, judge.window())?;
     let guess = unigram(&training, measured, judge, corpus.vocab_size())?;
     // The loss of an ELECTRA is that of its generator and, of every token, that of telling what was replaced.
     let weight = if let ModelConfig::Electra(electra) = &config.model { electra.discriminator_weight } else { 0.0 };

@@ -53,7 +53,7 @@ impl Default for C4 {
 }
 
 /// Lines that were taken out, by why.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedLines {
     /// A word was too long.
     pub long_word: u64,

@@ -9,7 +9,7 @@ use super::english;
 const COMPARED: usize = 1 << 20;
 
 /// Calls `each` with the words of `text` in order. Text of scripts that set no spaces gives a word a character.
-pub(super) fn words<'a>(text: &'a str, each: &mut impl FnMut(&'a str)) {
+pub(crate) fn words<'a>(text: &'a str, each: &mut impl FnMut(&'a str)) {
     for piece in text.split(char::is_whitespace).filter(|piece| !piece.is_empty()) {
         if piece.is_ascii() {
             english::cut(piece, each);

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::classify::Classifier;
 use crate::clean::Reason;
 use crate::config::DataConfig;
@@ -14,9 +16,9 @@ use crate::manifest::Curation;
 use crate::scrub::{Counts, Scrub};
 
 /// What was found in one document.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Notes {
-    language: Option<&'static str>,
+    language: Option<Box<str>>,
     removed: RemovedLines,
     scrubbed: Counts,
     /// The items of evaluation sets that the document holds.
@@ -31,8 +33,8 @@ impl Notes {
         for (name, count) in self.removed.named().into_iter().filter(|&(_, count)| count > 0) {
             *curation.removed_lines.entry(name.into()).or_default() += count;
         }
-        if let Some(language) = self.language {
-            *curation.languages.entry(language.into()).or_default() += 1;
+        if let Some(language) = &self.language {
+            *curation.languages.entry(language.to_string()).or_default() += 1;
         }
         for (&kind, &count) in &self.scrubbed {
             *curation.scrubbed.entry(kind).or_default() += count;
@@ -71,7 +73,7 @@ pub(super) fn curate(
     if !config.filter.is_empty() {
         let passed = config.filter.judge(&document.text).map_err(Reason::Rule)?;
         notes.removed = passed.removed;
-        notes.language = passed.language;
+        notes.language = passed.language.map(Box::from);
         if let Cow::Owned(text) = passed.text {
             if text.is_empty() {
                 return Err(Reason::Empty);

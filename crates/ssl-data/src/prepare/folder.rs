@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read::Cleaned;
 use super::{Watch, stage};
+use crate::card::{self, CARD};
 use crate::error::{Error, Result};
 use crate::manifest::{CONTAMINATION, MANIFEST, Manifest, NEAR_DUPLICATES, Stage, TOKENIZER, VALIDATION_TEXT};
 
@@ -79,6 +80,12 @@ impl Folder {
     /// Whether a run in `dir` is at work, or was broken off.
     pub(super) fn has_work(dir: &Path) -> bool {
         dir.join(WORK).exists()
+    }
+
+    /// Where the spool and the tokenizer of the corpus lie that is prepared in `dir`, once they are finished.
+    pub(super) fn products(dir: &Path) -> (PathBuf, PathBuf) {
+        let work = dir.join(WORK);
+        (work.join(SPOOL), work.join(TOKENIZER))
     }
 
     pub(super) fn work(&self) -> &Path {
@@ -152,6 +159,7 @@ impl Folder {
             let name = name.to_string_lossy();
             (name.starts_with("train-") || name.starts_with("validation-")) && name.ends_with(".tok")
                 || name.starts_with(".tmp")
+                || name == CARD
                 || REPORTS.contains(&name.as_ref())
         };
         let shards = manifest.train.shards.iter().chain(&manifest.validation.shards).map(String::as_str);
@@ -173,6 +181,7 @@ impl Folder {
             sync(&self.dir)
         };
         commit().map_err(|source| Error::io("write", &self.dir, source))?;
+        card::write(manifest, &self.dir)?;
         manifest.save(&self.dir)?;
         self.clear()
     }

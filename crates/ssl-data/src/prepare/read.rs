@@ -1,6 +1,7 @@
 //! The first stage: one thread reads and unpacks, all cores clean, and the caller's thread keeps the first of equal
 //! documents and spools them. Batches are bounded in bytes, so memory does not follow the size of the corpus.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::curate::{Notes, Tools, curate};
 use super::division::{Divider, Division};
 use super::met::Met;
+use super::spool::Mark;
 use super::{Watch, near, pairs, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
 use crate::config::{BadUtf8, DataConfig, PairsConfig, Unit};
@@ -29,6 +31,8 @@ use crate::source::{Input, Item, Progress, Records, Stamp};
 const BATCH: usize = 8 << 20;
 /// What a record costs beside its bytes, so that a file of empty lines makes no endless batch.
 const OVERHEAD: usize = 128;
+/// Records between two questions whether to stop.
+const ASK: u64 = 1 << 12;
 /// Places kept of each reason.
 const EXAMPLES: usize = 5;
 
@@ -36,6 +40,8 @@ const EXAMPLES: usize = 5;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cleaned {
     pub(super) spool_bytes: u64,
+    /// Where parts of the spool begin that can be read by themselves.
+    pub(super) marks: Vec<Mark>,
     pub(super) division: Division,
     /// Clean documents and their bytes, and the bytes of those that are trained on.
     pub(super) documents: u64,
@@ -45,41 +51,93 @@ pub(super) struct Cleaned {
     pub(super) examples: BTreeMap<Reason, Vec<String>>,
     pub(super) repaired: BTreeMap<String, u64>,
     pub(super) curation: Curation,
+    /// In the order of the documents.
+    pub(super) parts: Vec<Part>,
     pub(super) stage: Stage,
+}
+
+/// What one part of the configuration gave.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) files: u64,
+    /// Records.
+    pub(super) read: u64,
+    /// Documents that were kept.
+    pub(super) kept: u64,
+}
+
+/// The parts of `config` and how many of `inputs` each has; nothing of them is read yet.
+fn parts(config: &DataConfig, inputs: &[(Input, Stamp)]) -> Vec<Part> {
+    let mut parts: Vec<Part> = config.parts().into_iter().map(|(name, _)| Part { name, ..Part::default() }).collect();
+    for (input, _) in inputs {
+        parts[input.part as usize].files += 1;
+    }
+    parts
 }
 
 /// Reads all inputs and writes their clean documents to `spool`.
 pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, watch: &dyn Watch) -> Result<Cleaned> {
     let begin = Instant::now();
     let progress = Progress::default();
-    let total = inputs.iter().map(|(_, stamp)| stamp.size).sum();
     let tools = Tools::new(config)?;
-    let mut gather = Gather::new(config, spool, &tools)?;
+    let mut gather = Gather::new(config, inputs, spool, &tools)?;
+    judge_all(config, inputs, &tools, &progress, watch, |batch| {
+        batch.into_iter().try_for_each(|(part, one)| gather.add(part, one))?;
+        Ok(gather.read)
+    })?;
+    gather.finish(spool, progress.unpacked.into_inner(), begin, watch)
+}
+
+/// As [`run`], from records that were judged before, in the order of the input.
+pub(super) fn gather(
+    config: &DataConfig,
+    inputs: &[(Input, Stamp)],
+    spool: &Path,
+    watch: &dyn Watch,
+    judged: impl Iterator<Item = Result<(u32, Judged)>>,
+    unpacked: &Cell<u64>,
+) -> Result<Cleaned> {
+    let begin = Instant::now();
+    let tools = Tools::new(config)?;
+    let mut gather = Gather::new(config, inputs, spool, &tools)?;
+    for one in judged {
+        let (part, one) = one?;
+        gather.add(part, one)?;
+        if gather.read.is_multiple_of(ASK) {
+            watch.stage(stage::READ, gather.spool.bytes(), None, gather.read);
+            if watch.stop() {
+                return Err(Error::Interrupted { stage: stage::READ });
+            }
+        }
+    }
+    gather.finish(spool, unpacked.get(), begin, watch)
+}
+
+/// Reads and judges all records of `inputs`, and gives them to `each` batch by batch, in order; it says how many there were so far.
+pub(super) fn judge_all(
+    config: &DataConfig,
+    inputs: &[(Input, Stamp)],
+    tools: &Tools,
+    progress: &Progress,
+    watch: &dyn Watch,
+    mut each: impl FnMut(Vec<(u32, Judged)>) -> Result<u64>,
+) -> Result<()> {
+    let total = inputs.iter().map(|(_, stamp)| stamp.size).sum();
     thread::scope(|scope| {
         // One batch waits while another is cleaned and a third is read.
         let (send, batches) = sync_channel(1);
-        scope.spawn({
-            let progress = &progress;
-            move || read(config, inputs, progress, watch, &send)
-        });
+        scope.spawn(move || read(config, inputs, progress, watch, &send));
         for batch in batches {
-            let judged: Vec<Judged> = batch?.into_par_iter().map(|item| judge(item, config, &tools)).collect();
-            judged.into_iter().try_for_each(|one| gather.add(one))?;
-            watch.stage(stage::READ, progress.stored.load(Ordering::Relaxed), Some(total), gather.read);
+            let judged = batch?.into_par_iter().map(|(part, item)| (part, judge(item, config, tools))).collect();
+            let read = each(judged)?;
+            watch.stage(stage::READ, progress.stored.load(Ordering::Relaxed), Some(total), read);
             if watch.stop() {
                 return Err(Error::Interrupted { stage: stage::READ });
             }
         }
         Ok(())
-    })?;
-    if let Some(met) = gather.met.take() {
-        gather.curation.contamination = met.finish()?;
-    }
-    gather.drop_near_copies(spool, watch)?;
-    let stage = Stage { name: stage::READ.into(), seconds: 0.0, bytes: progress.unpacked.into_inner(), documents: gather.read };
-    let mut cleaned = gather.finish(stage)?;
-    cleaned.stage.seconds = begin.elapsed().as_secs_f64();
-    Ok(cleaned)
+    })
 }
 
 /// Sends all records in order, batch by batch, until the receiver has heard enough.
@@ -88,7 +146,7 @@ fn read(
     inputs: &[(Input, Stamp)],
     progress: &Progress,
     watch: &dyn Watch,
-    send: &SyncSender<Result<Vec<Item>>>,
+    send: &SyncSender<Result<Vec<(u32, Item)>>>,
 ) {
     let stop = || watch.stop();
     let mut batch = Vec::new();
@@ -110,7 +168,7 @@ fn read(
             match item {
                 Ok(item) => {
                     cost += OVERHEAD + if let Item::Record(record) = &item { record.size() } else { 0 };
-                    batch.push(item);
+                    batch.push((input.part, item));
                 }
                 // What stands before the fault is looked at first, so that the first fault of the input is the one told.
                 Err(fault) => return drop(send.send(Ok(batch)).and_then(|()| send.send(Err(fault)))),
@@ -136,7 +194,7 @@ fn folder(spool: &Path) -> PathBuf {
 }
 
 /// A record after cleaning.
-enum Judged {
+pub(super) enum Judged {
     Kept(Document, Repairs, TextHash, Notes),
     Dropped(Reason, Origin),
     Unreadable(Reason, Error),
@@ -178,12 +236,13 @@ struct Gather<'a> {
     examples: BTreeMap<Reason, Vec<String>>,
     repaired: BTreeMap<&'static str, u64>,
     curation: Curation,
+    parts: Vec<Part>,
     near: Option<near::Keys>,
     met: Option<Met<'a>>,
 }
 
 impl<'a> Gather<'a> {
-    fn new(config: &'a DataConfig, spool: &Path, tools: &'a Tools) -> Result<Self> {
+    fn new(config: &'a DataConfig, inputs: &[(Input, Stamp)], spool: &Path, tools: &'a Tools) -> Result<Self> {
         Ok(Self {
             config,
             spool: spool::Writer::create(&if config.dedup.near.is_some() { all(spool) } else { spool.into() })?,
@@ -198,11 +257,14 @@ impl<'a> Gather<'a> {
             examples: BTreeMap::new(),
             repaired: BTreeMap::new(),
             curation: Curation::default(),
+            parts: parts(config, inputs),
         })
     }
 
-    fn add(&mut self, judged: Judged) -> Result<()> {
+    fn add(&mut self, part: u32, judged: Judged) -> Result<()> {
+        let part = part as usize;
         self.read += 1;
+        self.parts[part].read += 1;
         if let (Judged::Kept(document, _, _, notes), Some(met)) = (&judged, &mut self.met) {
             met.add(&notes.items, &document.origin)?;
         }
@@ -224,6 +286,7 @@ impl<'a> Gather<'a> {
                     self.divider.add(&document.text, hash);
                 }
                 self.spool.push(&document.text, hash)?;
+                self.parts[part].kept += 1;
             }
             Judged::Dropped(reason, origin) => self.drop(reason, &origin),
             Judged::Unreadable(Reason::InvalidUtf8, fault) if self.config.clean.bad_utf8 == BadUtf8::Fail => return Err(fault),
@@ -245,15 +308,29 @@ impl<'a> Gather<'a> {
     fn drop_near_copies(&mut self, spool: &Path, watch: &dyn Watch) -> Result<()> {
         let Some(near) = self.near.take() else { return Ok(()) };
         let whole = all(spool);
-        let size = std::mem::replace(&mut self.spool, spool::Writer::create(spool)?).finish()?;
+        let (size, _) = std::mem::replace(&mut self.spool, spool::Writer::create(spool)?).finish()?;
         let (divider, writer) = (&mut self.divider, &mut self.spool);
         let mut copies = Vec::new();
+        // The document that is looked at, and the part that it belongs to.
+        let ends: Vec<u64> = self
+            .parts
+            .iter()
+            .scan(0, |end, part| {
+                *end += part.kept;
+                Some(*end)
+            })
+            .collect();
+        let at = Cell::new(0);
+        let kept = &mut self.parts;
         let keep = |text: &str, hash| {
+            at.set(at.get() + 1);
             divider.add(text, hash);
             writer.push(text, hash)
         };
         let mut count = 0;
         let counts = near.resolve((&whole, size), watch, keep, |place| {
+            kept[ends.partition_point(|&end| end <= at.get())].kept -= 1;
+            at.set(at.get() + 1);
             count += 1;
             if count <= EXAMPLES {
                 copies.push(place.to_owned());
@@ -291,7 +368,12 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
-    fn finish(self, stage: Stage) -> Result<Cleaned> {
+    /// Ends the stage that began at `begin` and unpacked so many bytes.
+    fn finish(mut self, spool: &Path, unpacked: u64, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
+        if let Some(met) = self.met.take() {
+            self.curation.contamination = met.finish()?;
+        }
+        self.drop_near_copies(spool, watch)?;
         let documents = self.divider.documents;
         if documents == 0 {
             let first = |reason| self.examples.get(reason).and_then(|places| places.first()).map_or("", String::as_str);
@@ -301,8 +383,12 @@ impl<'a> Gather<'a> {
         }
         let bytes = self.divider.bytes;
         let (division, train_bytes) = self.divider.finish();
+        let (spool_bytes, marks) = self.spool.finish()?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let stage = Stage { name: stage::READ.into(), seconds, bytes: unpacked, documents: self.read };
         Ok(Cleaned {
-            spool_bytes: self.spool.finish()?,
+            spool_bytes,
+            marks,
             division,
             documents,
             bytes,
@@ -311,6 +397,7 @@ impl<'a> Gather<'a> {
             examples: self.examples,
             repaired: self.repaired.into_iter().map(|(name, count)| (name.into(), count)).collect(),
             curation: self.curation,
+            parts: self.parts,
             stage,
         })
     }

@@ -9,8 +9,10 @@
 //! The hash is checked whenever a document is read.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::division::{Divider, Division};
 use crate::corpus::SplitName;
@@ -20,37 +22,76 @@ use crate::error::{Error, Result};
 /// Bytes between memory and disk.
 const BUFFER: usize = 1 << 20;
 
+/// Bytes between two marks, at first.
+const SPACING: u64 = 64 << 10;
+/// Most marks; of more, every second is forgotten and the next are set twice as far apart.
+const MARKS: usize = 1 << 14;
+
+/// A place between two documents of the spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// Bytes before it.
+    pub(super) offset: u64,
+    /// Documents before it.
+    pub(super) document: u64,
+}
+
 /// Writes the spool.
 pub(super) struct Writer {
     path: PathBuf,
     file: BufWriter<File>,
-    bytes: u64,
+    end: Mark,
+    marks: Vec<Mark>,
+    spacing: u64,
 }
 
 impl Writer {
     pub(super) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|source| Error::io("create", path, source))?;
-        Ok(Self { path: path.into(), file: BufWriter::with_capacity(BUFFER, file), bytes: 0 })
+        Ok(Self {
+            path: path.into(),
+            file: BufWriter::with_capacity(BUFFER, file),
+            end: Mark::default(),
+            marks: Vec::new(),
+            spacing: SPACING,
+        })
     }
 
     pub(super) fn push(&mut self, text: &str, hash: TextHash) -> Result<()> {
         let length = text.len() as u64;
+        if self.marks.last().is_none_or(|last| self.end.offset - last.offset >= self.spacing) {
+            if self.marks.len() == MARKS {
+                let mut number = 0;
+                self.marks.retain(|_| {
+                    number += 1;
+                    number % 2 == 1
+                });
+                self.spacing *= 2;
+            }
+            self.marks.push(self.end);
+        }
         let write = |file: &mut BufWriter<File>| {
             file.write_all(&hash.0.to_le_bytes())?;
             file.write_all(&length.to_le_bytes())?;
             file.write_all(text.as_bytes())
         };
         write(&mut self.file).map_err(|source| Error::io("write", &self.path, source))?;
-        self.bytes += 24 + length;
+        self.end.offset += 24 + length;
+        self.end.document += 1;
         Ok(())
     }
 
-    /// Brings everything to the disk; gives the file's size.
-    pub(super) fn finish(self) -> Result<u64> {
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end.offset
+    }
+
+    /// Brings everything to the disk; gives the file's size and its marks, the first at its beginning.
+    pub(super) fn finish(self) -> Result<(u64, Vec<Mark>)> {
         let io = |source| Error::io("write", &self.path, source);
         let file = self.file.into_inner().map_err(|fault| io(fault.into_error()))?;
         file.sync_all().map_err(io)?;
-        Ok(self.bytes)
+        Ok((self.end.offset, self.marks))
     }
 }
 
@@ -86,6 +127,15 @@ impl Reader {
             documents: 0,
             end: None,
         })
+    }
+
+    /// Opens the part of a spool that begins at `from` and has `to` bytes before its end.
+    pub(super) fn part(path: &Path, from: Mark, to: u64, division: Division) -> Result<Self> {
+        let mut reader = Self::open(path, to, division)?;
+        reader.file.seek(SeekFrom::Start(from.offset)).map_err(|source| Error::io("read", path, source))?;
+        reader.left = to.saturating_sub(from.offset);
+        reader.documents = from.document;
+        Ok(reader)
     }
 
     /// The next document and its hash.
@@ -161,7 +211,7 @@ mod tests {
             writer.push(text, TextHash::of(text)).expect("writes");
             divider.add(text, TextHash::of(text));
         }
-        (file, writer.finish().expect("finishes"), divider.finish().0)
+        (file, writer.finish().expect("finishes").0, divider.finish().0)
     }
 
     #[test]
@@ -171,6 +221,28 @@ mod tests {
         assert_eq!(file.path().metadata().expect("is there").len(), size);
         let parts: Vec<Part> = Reader::open(file.path(), size, division).expect("opens").collect::<Result<_>>().expect("reads");
         assert!(parts.iter().map(|part| part.text.as_str()).eq(texts));
+    }
+
+    #[test]
+    fn parts_between_marks_are_the_whole() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut writer = Writer::create(file.path()).expect("creates");
+        writer.spacing = 30;
+        let texts: Vec<String> = (0..3 * MARKS).map(|n| format!("document {n}")).collect();
+        for text in &texts {
+            writer.push(text, TextHash::of(text)).expect("writes");
+        }
+        let (size, marks) = writer.finish().expect("finishes");
+        assert!((MARKS / 2..=MARKS).contains(&marks.len()) && marks[0] == Mark::default(), "{}", marks.len());
+        let division = Divider::new(1, 0.5).finish().0;
+        let whole: Vec<Part> = Reader::open(file.path(), size, division).expect("opens").collect::<Result<_>>().expect("reads");
+        let mut parts = Vec::new();
+        for (at, mark) in marks.iter().enumerate().step_by(1000) {
+            let to = marks.get(at + 1000).map_or(size, |mark| mark.offset);
+            let part = Reader::part(file.path(), *mark, to, division).expect("opens");
+            parts.extend(part.collect::<Result<Vec<Part>>>().expect("reads"));
+        }
+        assert!(parts == whole && whole.len() == texts.len());
     }
 
     #[test]

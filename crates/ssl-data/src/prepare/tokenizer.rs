@@ -170,7 +170,7 @@ mod tests {
         }
         let (division, train_bytes) = divider.finish();
         let mut sample =
-            Sample::open(file.path(), writer.finish().expect("finishes"), division, train_bytes, most, &Silent).expect("opens");
+            Sample::open(file.path(), writer.finish().expect("finishes").0, division, train_bytes, most, &Silent).expect("opens");
         let pieces = sample.by_ref().collect();
         assert!(sample.fault.is_none());
         (pieces, sample.taken)

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 
 use super::Input;
 use super::kept::Kept;
@@ -43,7 +44,7 @@ impl Packing {
 }
 
 /// What a file was when it was first looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Its bytes, as stored.
     pub size: u64,

@@ -149,7 +149,7 @@ pub(super) mod testing {
         let progress = Progress::default();
         let limits = Limits { document_bytes: limit, ..Limits::default() };
         let stamp = stamp(path, &progress, &|| false).expect("stamps");
-        let input = Input { path: path.into(), name: "x".into(), format, packing };
+        let input = Input { path: path.into(), name: "x".into(), format, packing, part: 0 };
         Records::open(&input, stamp, unit, "text", &limits, &progress, &|| false).expect("opens").collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let progress = Progress::default();
         let stamp = stamp(file.path(), &progress, &|| false).expect("stamps");
         std::fs::write(file.path(), "after!").expect("writes");
-        let input = Input { path: file.path().into(), name: "x".into(), format: Format::Text, packing: Packing::Plain };
+        let input = Input { path: file.path().into(), name: "x".into(), format: Format::Text, packing: Packing::Plain, part: 0 };
         let items: Vec<_> =
             Records::open(&input, stamp, Unit::Line, "text", &Limits::default(), &progress, &|| false).expect("opens").collect();
         assert!(matches!(items.last(), Some(Err(Error::Changed { .. }))), "{items:?}");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use ssl_data::manifest::Manifest;
+use ssl_data::sampler::Sampler;
 use ssl_torch::Runtime;
 use ssl_train::report::Metrics;
 use ssl_train::state::TrainState;
@@ -35,7 +36,7 @@ pub(super) fn write(
     runtime: &Runtime,
     score: Score,
     why: &str,
-    epoch: u64,
+    sampler: &Sampler,
     budget: &Budget,
     measured: Measured,
 ) -> Result<()> {
@@ -51,7 +52,7 @@ pub(super) fn write(
     let joules = |joules: f64| {
         format!("{} J ({} Wh), all that the processors drew", words::scaled(joules), words::significant(joules / 3600.0))
     };
-    let more = [
+    let mut more = vec![
         ("Operations", budget.operations(config)),
         ("Tokens a step", words::count(rows * u64::from(config.model.context_tokens()))),
         ("Precision", format!("{:?}", state.params.precision()).to_lowercase()),
@@ -64,6 +65,11 @@ pub(super) fn write(
         ),
         ("Energy", measured.joules.map_or_else(|| "not told by this machine".into(), joules)),
     ];
+    let drawn = sampler.epochs(state.progress.sample);
+    if !drawn.is_empty() {
+        let each: Vec<String> = drawn.iter().map(|(name, epochs)| format!("{name} {}", words::significant(*epochs))).collect();
+        more.push(("Epochs of sources", each.join(", ")));
+    }
     let rate = |flops: f64| format!("{} FLOP/s in this precision, measured at the start", words::scaled(flops));
     let environment = [
         ("ssl", env!("CARGO_PKG_VERSION").to_owned()),
@@ -85,7 +91,7 @@ pub(super) fn write(
             device: &device,
             steps: state.progress.step,
             tokens: state.progress.tokens,
-            epochs: state.progress.sample as f64 / epoch.max(1) as f64,
+            epochs: state.progress.sample as f64 / sampler.epoch_len().max(1) as f64,
             seconds: state.progress.seconds,
             stopped_because: why,
             more: &more,

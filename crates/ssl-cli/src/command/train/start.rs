@@ -187,7 +187,7 @@ pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConf
     let read = || -> ssl_data::Result<String> {
         let vocab = Vocab::load(&dir.join(CORPUS).join(TOKENIZER))?;
         let objective = config.objective.build(&config.data.windows, length, &vocab)?;
-        let sampler = Sampler::new(corpus, &config.data.windows, objective.window(), config.data.seed)?;
+        let sampler = Sampler::mixed(corpus, &config.data, objective.window())?;
         Ok(vocab.decode(&sampler.window(sample)?.tokens))
     };
     match read() {
