@@ -81,7 +81,8 @@ impl Watch for StopAfter {
 fn passages_are_cut_and_told() {
     let (dir, config) = sources();
     let manifest = prepare(&config, &dir.path().join("corpus"), &Silent).expect("prepares");
-    let (paragraphs, substrings) = (manifest.curation.paragraphs.expect("paragraphs"), manifest.curation.substrings.expect("runs"));
+    let curation = manifest.curation.clone();
+    let (paragraphs, substrings) = (curation.paragraphs.expect("paragraphs"), curation.substrings.expect("runs"));
     // The notice stands under 0, 3, ..., 39, and is all of 20.
     assert_eq!((paragraphs.passages, paragraphs.documents, paragraphs.dropped), (14, 14, 1));
     assert_eq!(paragraphs.bytes, 14 * words(1000, 30).len() as u64);
@@ -126,7 +127,8 @@ fn neither_threads_nor_stops_change_a_byte() {
 #[test]
 fn pairs_are_not_cut_and_lengths_have_bounds() {
     let (_dir, mut config) = sources();
-    config.dedup = serde_json::from_value(json!({ "paragraphs": { "min-chars": 0 }, "substrings": { "min-bytes": 8 } })).expect("rules");
+    config.dedup =
+        serde_json::from_value(json!({ "paragraphs": { "min-chars": 0 }, "substrings": { "min-bytes": 8 } })).expect("rules");
     config.pairs = Some(ssl_data::config::PairsConfig::Tab {});
     let paths: Vec<String> = config.validate().into_iter().map(|fault| fault.path).collect();
     assert!(paths.iter().any(|path| path == "data.dedup"));
@@ -167,8 +169,8 @@ fn another_edition_of_a_book_loses_what_the_first_had() {
     let paragraphs = bytes(&run(json!({ "paragraphs": {} })));
     let substrings = bytes(&run(json!({ "substrings": {} })));
     println!("{whole} bytes of two editions, {paragraphs} without paragraphs, {substrings} without runs that stood before");
-    // The text is the same, dashes and quotation marks are not.
-    assert!(paragraphs < whole * 60 / 100 && substrings < whole * 75 / 100);
+    // The words are the same; quotation marks and dashes are not, and part most runs of 200 bytes.
+    assert!(paragraphs < whole * 60 / 100 && substrings < whole * 90 / 100);
 }
 
 #[test]

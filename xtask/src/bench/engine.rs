@@ -41,11 +41,51 @@ const DATATROVE: &[&str] = &["datatrove", "spacy", "xxhash"];
 const TOKENIZERS: &[&str] = &["tokenizers"];
 
 const TASKS: &[Task] = &[
-    Task { name: "data/filter", bytes: SMALL, unit: "documents/s", modules: DATATROVE, peer: "datatrove", same: Some("kept"), want: 100.0 },
-    Task { name: "data/near", bytes: SMALL, unit: "documents/s", modules: DATATROVE, peer: "datatrove", same: Some("copies"), want: 20.0 },
-    Task { name: "data/train", bytes: MIDDLE, unit: "MB/s", modules: TOKENIZERS, peer: "tokenizers", same: Some("vocabulary"), want: 1.0 },
-    Task { name: "data/encode", bytes: MIDDLE, unit: "MB/s", modules: TOKENIZERS, peer: "encode_batch", same: Some("ids"), want: 10.0 },
-    Task { name: "data/encode-fast", bytes: MIDDLE, unit: "MB/s", modules: TOKENIZERS, peer: "encode_batch_fast", same: Some("ids"), want: 1.0 },
+    Task {
+        name: "data/filter",
+        bytes: SMALL,
+        unit: "documents/s",
+        modules: DATATROVE,
+        peer: "datatrove",
+        same: Some("kept"),
+        want: 100.0,
+    },
+    Task {
+        name: "data/near",
+        bytes: SMALL,
+        unit: "documents/s",
+        modules: DATATROVE,
+        peer: "datatrove",
+        same: Some("copies"),
+        want: 20.0,
+    },
+    Task {
+        name: "data/train",
+        bytes: MIDDLE,
+        unit: "MB/s",
+        modules: TOKENIZERS,
+        peer: "tokenizers",
+        same: Some("vocabulary"),
+        want: 1.0,
+    },
+    Task {
+        name: "data/encode",
+        bytes: MIDDLE,
+        unit: "MB/s",
+        modules: TOKENIZERS,
+        peer: "encode_batch",
+        same: Some("ids"),
+        want: 10.0,
+    },
+    Task {
+        name: "data/encode-fast",
+        bytes: MIDDLE,
+        unit: "MB/s",
+        modules: TOKENIZERS,
+        peer: "encode_batch_fast",
+        same: Some("ids"),
+        want: 1.0,
+    },
 ];
 
 /// The name of the row about memory.
@@ -60,7 +100,8 @@ pub(crate) fn asked(names: &[String]) -> bool {
 pub(crate) fn run(names: &[String], data: Option<&Path>) -> Result<Vec<Value>> {
     let wanted = |name: &str| names.iter().any(|part| name.contains(part.as_str()));
     say("building the examples of ssl-data (release)");
-    let built = cargo::cargo().args(["build", "--quiet", "--release", "--locked", "--package", "ssl-data", "--examples"]).status();
+    let built =
+        cargo::cargo().args(["build", "--quiet", "--release", "--locked", "--package", "ssl-data", "--examples"]).status();
     if !built.context("cannot start cargo")?.success() {
         bail!("the examples did not build");
     }
@@ -208,7 +249,8 @@ fn faster(a: Value, b: Value) -> Value {
 
 fn row(task: &Task, ours: &Value, theirs: &Value, skipped: Option<String>) -> Value {
     let speed = |result: &Value| {
-        let done = if task.unit == "MB/s" { result["bytes"].as_f64().map(|bytes| bytes / 1e6) } else { result["documents"].as_f64() };
+        let done =
+            if task.unit == "MB/s" { result["bytes"].as_f64().map(|bytes| bytes / 1e6) } else { result["documents"].as_f64() };
         done.zip(result["seconds"].as_f64()).map(|(done, seconds)| done / seconds)
     };
     let (mine, peer) = (speed(ours), speed(theirs));
@@ -222,7 +264,8 @@ fn row(task: &Task, ours: &Value, theirs: &Value, skipped: Option<String>) -> Va
 
 /// The rows for people.
 pub(crate) fn table(rows: &[Value]) -> String {
-    let mut lines = vec![format!("{:17} {:>12} {:>12} {:11} {:>7} {:>7}  {}", "task", "ours", "peer", "unit", "times", "wanted", "beside")];
+    let mut lines =
+        vec![format!("{:17} {:>12} {:>12} {:11} {:>7} {:>7}  {}", "task", "ours", "peer", "unit", "times", "wanted", "beside")];
     for row in rows {
         let number = |key: &str| row[key].as_f64().map_or_else(|| "-".into(), |number| format!("{number:.1}"));
         let text = |key: &str| row[key].as_str().unwrap_or_default();
@@ -230,7 +273,8 @@ pub(crate) fn table(rows: &[Value]) -> String {
             (_, reason) if !reason.is_empty() => format!("{} skipped: {reason}", text("program")),
             (Value::Object(agree), _) => {
                 let key = agree["key"].as_str().unwrap_or_default();
-                let same = if agree["ours"] == agree["peer"] { "equal".into() } else { differing(&agree["ours"], &agree["peer"]) };
+                let same =
+                    if agree["ours"] == agree["peer"] { "equal".into() } else { differing(&agree["ours"], &agree["peer"]) };
                 format!("{}, {key} {same}", text("program"))
             }
             _ => format!("{} s in all", number("seconds")),
@@ -263,7 +307,10 @@ mod tests {
         assert_eq!(faster(Value::Null, turn(2.0)), turn(2.0));
         assert_eq!(faster(turn(1.0), turn(2.0)), turn(1.0));
         let filter = row(&TASKS[0], &turn(0.5), &turn(100.0), None);
-        assert_eq!((filter["ours"].as_f64(), filter["peer"].as_f64(), filter["times"].as_f64()), (Some(200.0), Some(1.0), Some(200.0)));
+        assert_eq!(
+            (filter["ours"].as_f64(), filter["peer"].as_f64(), filter["times"].as_f64()),
+            (Some(200.0), Some(1.0), Some(200.0))
+        );
         assert_eq!(filter["met"], json!(true));
         let train = row(&TASKS[2], &turn(2.0), &turn(1.0), None);
         assert_eq!((train["ours"].as_f64(), train["met"].as_bool()), (Some(2.0), Some(false)));

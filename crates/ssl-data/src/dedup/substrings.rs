@@ -2,16 +2,17 @@
 //!
 //! A suffix array finds all of them and needs many times the corpus in memory. Here a text is known by *anchors*: of every `w` windows of
 //! `n` bytes that follow each other, the one with the least hash. Which windows are chosen depends on their bytes and those around them
-//! alone, so that a run of n + w - 1 bytes or more has an anchor in common with its copy, wherever both stand. An anchor that was met
-//! before is compared byte for byte with where it was met first, and followed to both sides for as long as the bytes are equal. So
+//! alone, so that a run of n + w - 1 bytes or more has an anchor in common with its copy, wherever both stand; w is n / 2 + 1. An anchor
+//! that was met before is compared byte for byte with where it was met first, and followed up to n bytes to both sides for as long as
+//! the bytes are equal. So
 //!
 //! - nothing is taken for a repeat that is none, and no repeat is shorter than n = `min-bytes`;
 //! - of every repeat of 1.5 n bytes or more all is found, but for what may lie beyond its outermost anchors: less than n / 2 bytes on
 //!   each side, where the first occurrence of that anchor goes on differently;
 //! - of shorter repeats some are found.
 //!
-//! One position in about n / 4 is an anchor; the memory for them does not grow with the corpus, as anchors are looked for range by range
-//! of their hashes.
+//! One position in about n / 4 is an anchor, and no more than 3 n bytes are compared for each: the work is linear in the bytes, whatever
+//! they are. The memory for anchors does not grow with the corpus, as they are looked for range by range of their keys.
 //!
 //! Sources: Lee et al. 2022, "Deduplicating Training Data Makes Language Models Better", section 4.1, for what is removed; Schleimer,
 //! Wilkerson and Aiken 2003, "Winnowing", for the anchors. Differs: the first occurrence stays, where Lee et al. remove all; bytes

@@ -255,9 +255,8 @@ impl<'a> Gather<'a> {
         let least = self.config.clean.min_chars;
         let mut draft = draft.finish()?;
         if let Some(near) = self.near.take() {
-            let (left, counts) = self.without(draft, "distinct", Reason::NearDuplicate, |draft, into, drop| {
-                near.resolve(draft, into, watch, drop)
-            })?;
+            let (left, counts) = self
+                .without(draft, "distinct", Reason::NearDuplicate, |draft, into, drop| near.resolve(draft, into, watch, drop))?;
             (draft, self.curation.near) = (left, Some(counts));
         }
         if let Some(rules) = &config.paragraphs {

@@ -26,8 +26,6 @@ use crate::rng::below;
 const ROOM: usize = 7 << 19;
 /// Bytes of documents looked at at once.
 const BATCH: usize = 8 << 20;
-/// Bytes compared at once.
-const STEP: usize = 1 << 10;
 /// Passages told, and characters of each.
 const EXAMPLES: usize = 5;
 const BEGINS: usize = 80;
@@ -46,7 +44,14 @@ pub(super) trait Find: Sync {
     fn number(key: Self::Key) -> u64;
 
     /// How much of `text` around `piece` repeats what stands at `first`; `own` is where the text lies itself.
-    fn repeated(&self, first: u64, own: u64, text: &str, piece: Range<usize>, originals: &Originals<'_>) -> Result<Option<Range<usize>>>;
+    fn repeated(
+        &self,
+        first: u64,
+        own: u64,
+        text: &str,
+        piece: Range<usize>,
+        originals: &Originals<'_>,
+    ) -> Result<Option<Range<usize>>>;
 }
 
 impl Find for ParagraphConfig {
@@ -84,14 +89,23 @@ impl Find for SubstringConfig {
         key
     }
 
-    fn repeated(&self, first: u64, _: u64, text: &str, piece: Range<usize>, originals: &Originals<'_>) -> Result<Option<Range<usize>>> {
-        let bytes = text.as_bytes();
-        let behind = originals.equal_behind(first, &bytes[piece.start..])?;
+    fn repeated(
+        &self,
+        first: u64,
+        _: u64,
+        text: &str,
+        piece: Range<usize>,
+        originals: &Originals<'_>,
+    ) -> Result<Option<Range<usize>>> {
+        // Anchors lie less than half their length apart: what of a repeat is beyond its outermost ones is near.
+        let (bytes, reach) = (text.as_bytes(), piece.len());
+        let (before, block) = originals.read(first, reach.min(piece.start), piece.len() + reach.min(bytes.len() - piece.end))?;
+        let behind = block[before..].iter().zip(&bytes[piece.start..]).take_while(|(a, b)| a == b).count();
         // Two windows may have one key and not be the same.
         if behind < piece.len() {
             return Ok(None);
         }
-        let before = originals.equal_before(first, &bytes[..piece.start])?;
+        let before = block[..before].iter().rev().zip(bytes[..piece.start].iter().rev()).take_while(|(a, b)| a == b).count();
         Ok(Some(piece.start - before..piece.start + behind))
     }
 }
@@ -108,49 +122,15 @@ pub(super) struct Originals<'a> {
 const HEADER: u64 = 24;
 
 impl Originals<'_> {
-    fn read(&self, block: &mut [u8], at: u64) -> Result<()> {
-        self.file.read_exact_at(block, at).map_err(|source| Error::io("read", &self.draft.path, source))
-    }
-
-    /// The text that holds the byte at `at`.
-    fn around(&self, at: u64) -> Range<u64> {
+    /// Up to `before` bytes before `at` and `behind` from there on, within the text that holds it; how many are before, and all.
+    fn read(&self, at: u64, before: usize, behind: usize) -> Result<(usize, Vec<u8>)> {
         let next = self.begins.partition_point(|&begin| begin <= at);
         let end = self.begins.get(next).map_or(self.draft.bytes, |&next| next - HEADER);
-        self.begins[next - 1]..end
-    }
-
-    /// How many bytes from `at` on, within their text, are those of `bytes`.
-    fn equal_behind(&self, at: u64, bytes: &[u8]) -> Result<usize> {
-        let most = bytes.len().min((self.around(at).end - at) as usize);
-        let (mut equal, mut block) = (0, [0; STEP]);
-        while equal < most {
-            let block = &mut block[..STEP.min(most - equal)];
-            self.read(block, at + equal as u64)?;
-            let same = block.iter().zip(&bytes[equal..]).take_while(|(a, b)| a == b).count();
-            equal += same;
-            if same < block.len() {
-                break;
-            }
-        }
-        Ok(equal)
-    }
-
-    /// How many bytes up to `at`, within their text, are the last of `bytes`.
-    fn equal_before(&self, at: u64, bytes: &[u8]) -> Result<usize> {
-        let most = bytes.len().min((at - self.around(at).start) as usize);
-        let (mut equal, mut block) = (0, [0; STEP]);
-        while equal < most {
-            let block = &mut block[..STEP.min(most - equal)];
-            let length = block.len();
-            self.read(block, at - (equal + length) as u64)?;
-            let left = &bytes[..bytes.len() - equal];
-            let same = block.iter().rev().zip(left.iter().rev()).take_while(|(a, b)| a == b).count();
-            equal += same;
-            if same < length {
-                break;
-            }
-        }
-        Ok(equal)
+        let before = before.min((at - self.begins[next - 1]) as usize);
+        let mut block = vec![0; before + behind.min((end - at) as usize)];
+        let read = self.file.read_exact_at(&mut block, at - before as u64);
+        read.map_err(|source| Error::io("read", &self.draft.path, source))?;
+        Ok((before, block))
     }
 }
 
@@ -328,19 +308,12 @@ impl<F: Find> Pass<'_, F> {
         firsts: &mut HashMap<F::Key, u64, BuildHasherDefault<Low>>,
         originals: &Originals<'_>,
     ) -> Result<Vec<Range<usize>>> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        // How far apart the last repeat and its original lie: what lies as far apart within it is already known.
-        let mut apart = 0;
+        let mut found = Vec::new();
         for (key, piece) in pieces {
             let place = begin + piece.start as u64;
             let first = *firsts.entry(key).or_insert(place);
-            let inside = found.last().is_some_and(|last| last.start <= piece.start && piece.end <= last.end);
-            if first == place || inside && place - first == apart {
-                continue;
-            }
-            if let Some(range) = self.find.repeated(first, begin, text, piece, originals)? {
-                apart = place - first;
-                found.push(range);
+            if first != place {
+                found.extend(self.find.repeated(first, begin, text, piece, originals)?);
             }
         }
         Ok(join(found))

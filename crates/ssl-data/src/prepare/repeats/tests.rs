@@ -13,8 +13,7 @@ fn cut_all<F: Find>(find: &F, texts: &[String], room: usize) -> (Vec<(String, St
     let draft = writer.finish().expect("finishes");
     let mut into = draft::Writer::create(&dir.path().join("left")).expect("creates");
     let mut dropped = Vec::new();
-    let cuts =
-        cut_within(find, &draft, &mut into, (1, room), &Silent, |place| dropped.push(place.to_owned())).expect("cuts");
+    let cuts = cut_within(find, &draft, &mut into, (1, room), &Silent, |place| dropped.push(place.to_owned())).expect("cuts");
     let left = into.finish().expect("finishes");
     let left: Vec<Entry> = left.read(&Silent, stage::CUT).expect("opens").collect::<Result<_>>().expect("reads");
     (left.into_iter().map(|entry| (entry.place, entry.text)).collect(), cuts, dropped)
