@@ -30,10 +30,10 @@ fn sources() -> (TempDir, DataConfig) {
     let (notice, ad) = (words(1000, 30), words(1001, 20));
     let text = |n: u64| {
         let mut text = words(n, 60) + "\n\n" + &words(n + 100, 60);
-        if n % 4 == 0 {
+        if n.is_multiple_of(4) {
             text.insert_str(150, &ad);
         }
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             text = text + "\n\n" + &notice;
         }
         text

@@ -69,8 +69,8 @@ impl Draft {
         let beside = places(&self.path);
         let mut places = BufReader::new(File::open(&beside).map_err(|source| Error::io("open", &beside, source))?);
         let records = spool::records(&self.path, self.bytes)?;
-        Ok(records.enumerate().map(move |(index, record)| {
-            if index as u64 % ASK == 0 && watch.stop() {
+        Ok((0_u64..).zip(records).map(move |(index, record)| {
+            if index % ASK == 0 && watch.stop() {
                 return Err(Error::Interrupted { stage });
             }
             let (hash, text) = record?;

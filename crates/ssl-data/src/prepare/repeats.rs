@@ -161,10 +161,11 @@ fn cut_within<F: Find>(
     let mut finds = Vec::new();
     while (finds.len() as u64) < passes {
         let pass = Pass { find, range: (finds.len() as u64, passes), room };
-        match pass.run(draft, &mut originals, watch)? {
-            Some(found) => finds.push(found),
+        if let Some(found) = pass.run(draft, &mut originals, watch)? {
+            finds.push(found);
+        } else {
             // More keys than were foreseen: narrower ranges, all from the first on.
-            None => (passes, finds) = (passes * 2, Vec::new()),
+            (passes, finds) = (passes * 2, Vec::new());
         }
     }
     let mut finds = finds.into_iter().map(|file| Ok(marks(file, draft)?.peekable())).collect::<Result<Vec<_>>>()?;

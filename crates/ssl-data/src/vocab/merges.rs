@@ -136,8 +136,8 @@ fn note(counts: &mut ByPair<i64>, met: &mut ByPair<Vec<u32>>, pair: Pair, count:
     }
 }
 
+#[expect(clippy::iter_over_hash_type, reason = "they are offered in any order, and leave the queue in one")]
 fn offer(queue: &mut BinaryHeap<Candidate>, counts: &ByPair<i64>, met: &mut ByPair<Vec<u32>>) {
-    // The order in which they are offered is that of a hash table, and the queue's is not.
     for (pair, words) in met.drain() {
         let count = counts.get(&pair).copied().unwrap_or(0);
         if count > 0 {
@@ -196,7 +196,9 @@ struct Mixed(u64);
 
 impl Hasher for Mixed {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
     }
 
     fn write_u32(&mut self, id: u32) {
