@@ -1,3 +1,5 @@
+//! What is cut stood before, byte for byte, and what stood before at length is cut.
+
 use proptest::prelude::*;
 
 use super::super::Silent;
