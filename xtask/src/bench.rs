@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: criterion's kernels and the whole training step, kept and compared with the last of this machine.
+//! `cargo xtask bench`: criterion's kernels and the whole training step, kept and compared with the last of this machine; by the name
+//! `data`, the data engine beside its peers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 use crate::output::{data, say};
 use crate::{cargo, child, machine, setup, workspace};
 
+mod engine;
+
 /// Training steps that are timed, by name and run file.
 const STEPS: &[(&str, &str)] = &[("step/a", "bench-a"), ("step/b", "bench-b")];
 
@@ -19,7 +22,16 @@ const STEPS: &[(&str, &str)] = &[("step/a", "bench-a"), ("step/b", "bench-b")];
 type Times = BTreeMap<String, f64>;
 
 /// The command.
-pub(crate) fn run(names: &[String], as_json: bool) -> Result<u8> {
+pub(crate) fn run(names: &[String], texts: Option<&Path>, as_json: bool) -> Result<u8> {
+    if engine::asked(names) {
+        let rows = engine::run(names, texts)?;
+        data(if as_json {
+            json!({"date": machine::today(), "commit": machine::commit(), "device": machine::name(), "rows": rows}).to_string()
+        } else {
+            engine::table(&rows)
+        });
+        return Ok(0);
+    }
     setup::ensure()?;
     let mut times = kernels(names)?;
     times.extend(steps(names)?);

@@ -38,8 +38,10 @@ xflags::xflags! {
         }
         /// Times kernels and training steps; keeps the result in fixtures/bench and compares it with the last one.
         cmd bench {
-            /// Only benchmarks whose name contains one of these.
+            /// Only benchmarks whose name contains one of these; `data` is the data engine beside its peers, of SSL_PYTHON.
             repeated name: String
+            /// The texts that documents of `data` are drawn from. Default: the documents of the dependencies.
+            optional --data path: PathBuf
             /// Print exactly one JSON document on stdout.
             optional --json
         }

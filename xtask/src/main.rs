@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         XtaskCmd::Doctor(_) => Ok(doctor::run()),
         XtaskCmd::Pretrain(flags) => pretrain::run(&flags),
         XtaskCmd::Test(flags) => test::run(flags.slow),
-        XtaskCmd::Bench(flags) => bench::run(&flags.name, flags.json),
+        XtaskCmd::Bench(flags) => bench::run(&flags.name, flags.data.as_deref(), flags.json),
         XtaskCmd::Parity(flags) => parity::run(flags.shape.as_deref(), flags.dtype.as_deref(), flags.compiled, flags.json),
         XtaskCmd::Fetch(flags) => fetch::run(&flags.set, flags.out.as_deref()),
         XtaskCmd::Golden(flags) => golden::run(flags.write),

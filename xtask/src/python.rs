@@ -29,6 +29,10 @@ fn pinned(module: &str) -> &str {
     match module {
         "torch" => "torch==2.11.0",
         "transformers" => "transformers==5.23.0",
+        "datatrove" => "datatrove==0.10.1",
+        "spacy" => "spacy==3.8.18",
+        // datatrove gives it strings, which later versions refuse.
+        "xxhash" => "xxhash==3.8.2",
         other => other,
     }
 }

@@ -11,7 +11,7 @@ use tokenizers::Tokenizer;
 const TEXT: &str = include_str!("../../../fixtures/corpus/english/harbour.txt");
 
 fn encode(criterion: &mut Criterion) {
-    let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 1024, sample_bytes: 1 << 20 });
+    let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 1024, sample_bytes: 1 << 20, memory_mib: None });
     let vocab = Vocab::train(std::iter::once(TEXT.to_owned()), &config, &[]).expect("a vocabulary");
     let library = Tokenizer::from_bytes(vocab.json()).expect("a tokenizer");
     let text = TEXT.repeat(100);

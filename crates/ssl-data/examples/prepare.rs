@@ -1,4 +1,5 @@
-//! Turns text into a corpus and says how fast: `cargo run --release --example prepare -- [OPTIONS] PATH... FOLDER`
+//! Prepares a corpus and says how long each stage took and how much memory that needed at most, as one JSON object:
+//! `cargo run --release --example prepare -- [OPTIONS] PATH... FOLDER`
 //!
 //! Paths are files, folders or globs; the folder gets shards, `tokenizer.json`, `card.html` and `manifest.json`.
 //!
@@ -9,6 +10,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
 
+use std::fs;
 use std::path::Path;
 
 use ssl_data::config::DataConfig;
@@ -22,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--vocab" => vocab = arguments.next().ok_or(USAGE)?.parse()?,
-            "--data" => data = Some(std::fs::read(arguments.next().ok_or(USAGE)?)?),
+            "--data" => data = Some(fs::read(arguments.next().ok_or(USAGE)?)?),
             "--task" => {
                 let text = arguments.next().ok_or(USAGE)?;
                 let (index, count) = text.split_once('/').ok_or(USAGE)?;
@@ -48,25 +50,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(task) => prepare_task(&config, into, task, &Silent)?,
         None => prepare(&config, into, &Silent)?,
     };
-
-    for stage in &manifest.stages {
-        let (megabytes, seconds) = (stage.bytes as f64 / 1e6, stage.seconds);
-        let speed = megabytes / seconds.max(1e-9);
-        println!("{:16} {megabytes:9.3} MB in {seconds:6.2} s, {speed:6.1} MB/s, {} documents", stage.name, stage.documents);
-    }
-    for (name, split) in [("train", &manifest.train), ("validation", &manifest.validation)] {
-        let ratio = split.bytes as f64 / split.tokens.max(1) as f64;
-        println!(
-            "{name:16} {} documents, {} bytes, {} tokens, {ratio:.2} bytes a token",
-            split.documents, split.bytes, split.tokens
-        );
-    }
-    for (reason, count) in &manifest.dropped {
-        println!("dropped          {count} {reason}, first {}", manifest.examples[reason][0]);
-    }
-    for (what, count) in &manifest.repaired {
-        println!("repaired         {count} {what}");
-    }
-    println!("A run that was prepared before shows the stages of that time; remove {folder} to measure again.");
+    let report = serde_json::json!({
+        "stages": manifest.stages,
+        "train": manifest.train,
+        "validation": manifest.validation,
+        "dropped": manifest.dropped,
+        "repaired": manifest.repaired,
+        "curation": manifest.curation,
+        "peak-resident-mib": peak_mib(),
+    });
+    println!("{report}");
     Ok(())
+}
+
+/// The most memory that this process ever had in use, where the system says so.
+fn peak_mib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? >> 10)
 }

@@ -66,6 +66,8 @@ pub enum Reason {
     Contaminated,
     /// A near copy of an earlier document.
     NearDuplicate,
+    /// Too little is left after passages that stood before were cut.
+    Repeated,
     /// Broke a rule of `data.filter`.
     #[serde(untagged)]
     Rule(Rule),
@@ -93,6 +95,7 @@ impl fmt::Display for Reason {
             Self::Duplicate => "duplicate",
             Self::Contaminated => "contaminated",
             Self::NearDuplicate => "near-duplicate",
+            Self::Repeated => "repeated",
             Self::Rule(rule) => return rule.fmt(f),
         })
     }

@@ -219,6 +219,10 @@ pub struct VocabConfig {
     /// Training reads a sample of at most this much text.
     #[serde(default = "default_sample_bytes")]
     pub sample_bytes: u64,
+    /// Memory for the different words of the sample and for what is learned from them; absent, 256 MiB. A sample of any size is read
+    /// within it: if its different words are more, the rarest are left out. For byte-level BPE; the others hold the sample itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
 }
 
 /// Which words have ids, and what a word is.
@@ -374,6 +378,13 @@ impl DataConfig {
                 "there is nothing to train on".into(),
                 "16777216 is the default",
             );
+            let bounded = name == "byte-bpe";
+            check(
+                vocab.memory_mib.is_none_or(|memory| bounded && memory > 0),
+                &format!("tokenizer.{name}.memory-mib"),
+                if bounded { "0 MiB hold no word".into() } else { format!("{name} holds its whole sample in memory") },
+                if bounded { "256 is the default" } else { "lower sample-bytes instead" },
+            );
         }
         check(
             self.windows != WindowConfig::Streams { rows: 0 },
@@ -417,6 +428,10 @@ impl DataConfig {
         if self.pairs.is_some() && !matches!(self.format, Format::Auto | Format::Text | Format::Markdown | Format::Jsonl) {
             let message = "pairs are lines, or fields of JSONL";
             faults.push(Fault::new("data.format", message, "leave it out, or bring the texts into lines first"));
+        }
+        if self.dedup.cuts() && self.pairs.is_some() {
+            let message = "passages are cut out of one text, not out of two side by side";
+            faults.push(Fault::new("data.dedup", message, "cut them before the texts are paired"));
         }
         self.filter.validate(faults);
         self.dedup.validate(faults);

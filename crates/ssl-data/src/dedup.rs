@@ -1,4 +1,4 @@
-//! Keeps the first of equal documents, and of near copies where that is asked for.
+//! Keeps the first of equal documents, and where that is asked for of near copies, of paragraphs, and of long runs of bytes.
 //!
 //! Equal documents are compared by 128 bits of a cryptographic hash of their clean text: among 10^12 documents the chance of
 //! one false match is below 10^-14, and nobody can write a document that pushes out another. Memory grows by 16 bytes a
@@ -13,16 +13,27 @@ use crate::config::Fault;
 
 pub mod clusters;
 pub mod minhash;
+pub mod paragraphs;
+pub mod substrings;
 
 pub use minhash::{MinHash, NearConfig};
+pub use paragraphs::ParagraphConfig;
+pub use substrings::SubstringConfig;
 
-/// `[data.dedup]`: which documents are taken for copies beside equal ones, which `data.clean.dedup` speaks of.
+/// `[data.dedup]`: what is taken for a copy beside equal documents, which `data.clean.dedup` speaks of. Near copies are dropped first,
+/// then paragraphs are cut, then runs of bytes, each from what the one before left.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DedupConfig {
     /// Near copies: documents that share most of their runs of words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<NearConfig>,
+    /// Paragraphs of earlier documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paragraphs: Option<ParagraphConfig>,
+    /// Long runs of bytes that stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub substrings: Option<SubstringConfig>,
 }
 
 impl DedupConfig {
@@ -34,17 +45,37 @@ impl DedupConfig {
 
     /// Every fault of meaning; paths begin with `data.dedup.`.
     pub(crate) fn validate(&self, faults: &mut Vec<Fault>) {
-        let Some(near) = &self.near else { return };
-        let sizes = [
-            ("ngram-words", near.ngram_words, 256, "5 is the default"),
-            ("buckets", near.buckets, 256, "14 is the default"),
-            ("hashes-per-bucket", near.hashes_per_bucket, 64, "8 is the default"),
-        ];
-        for (name, value, most, hint) in sizes {
-            if !(1..=most).contains(&value) {
-                faults.push(Fault::new(&format!("data.dedup.near.{name}"), format!("{value} is outside 1..={most}"), hint));
+        let mut sizes = Vec::new();
+        if let Some(near) = &self.near {
+            sizes.extend([
+                ("near.ngram-words", near.ngram_words, 1..=256, "5 is the default"),
+                ("near.buckets", near.buckets, 1..=256, "14 is the default"),
+                ("near.hashes-per-bucket", near.hashes_per_bucket, 1..=64, "8 is the default"),
+            ]);
+        }
+        if let Some(rules) = &self.paragraphs {
+            sizes.push(("paragraphs.min-chars", rules.min_chars, 1..=1 << 20, "100 is the default"));
+        }
+        if let Some(rules) = &self.substrings {
+            // Shorter ones are what any two texts of a language share, and every eighth byte would be looked up.
+            sizes.push(("substrings.min-bytes", rules.min_bytes, 32..=1 << 20, "200 is the default"));
+        }
+        for (name, value, range, hint) in sizes {
+            if !range.contains(&value) {
+                let message = format!("{value} is outside {range:?}");
+                faults.push(Fault::new(&format!("data.dedup.{name}"), message, hint));
             }
         }
+    }
+
+    /// Whether passages are cut out of documents.
+    pub(crate) fn cuts(&self) -> bool {
+        self.paragraphs.is_some() || self.substrings.is_some()
+    }
+
+    /// Whether documents are compared with each other after all are read.
+    pub(crate) fn compares(&self) -> bool {
+        self.near.is_some() || self.cuts()
     }
 }
 
@@ -56,8 +87,12 @@ impl TextHash {
     /// The first half of the text's BLAKE3 hash.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        Self::of_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let mut half = [0; 16];
-        half.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+        half.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
         Self(u128::from_le_bytes(half))
     }
 }

@@ -79,7 +79,7 @@ pub struct Fingerprints {
     pub tokenizer: String,
 }
 
-/// What was found in documents that were kept; counts and places, never what was found.
+/// What was found in documents that were kept; counts and places, and never what was found of personal data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Curation {
@@ -98,6 +98,12 @@ pub struct Curation {
     /// Clusters of near copies, where they were looked for; what the other counts say of documents includes the copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<NearCopies>,
+    /// Paragraphs of earlier documents that were cut, where they were looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paragraphs: Option<Cuts>,
+    /// Runs of bytes that stood before and were cut, where they were looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub substrings: Option<Cuts>,
 }
 
 impl Curation {
@@ -118,6 +124,33 @@ pub struct NearCopies {
     pub copies: u64,
     /// Documents of the largest cluster.
     pub largest: u64,
+}
+
+/// Passages that were cut out of documents because they stood before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cuts {
+    /// Passages; those that touch are one.
+    pub passages: u64,
+    /// Bytes of all passages.
+    pub bytes: u64,
+    /// Documents that lost some.
+    pub documents: u64,
+    /// Documents that were dropped because too little was left.
+    pub dropped: u64,
+    /// The first few.
+    pub examples: Vec<Passage>,
+}
+
+/// A passage that was cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The place of the document.
+    pub document: String,
+    /// Its length.
+    pub bytes: u64,
+    /// How it begins.
+    pub begins: String,
 }
 
 /// The counts and files of one split.

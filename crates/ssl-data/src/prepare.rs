@@ -22,12 +22,14 @@ use crate::vocab::Vocab;
 
 mod curate;
 mod division;
+mod draft;
 mod encode;
 mod folder;
 mod met;
 mod near;
 mod pairs;
 mod read;
+mod repeats;
 mod spool;
 mod tally;
 mod tasks;
@@ -52,6 +54,8 @@ pub mod stage {
     pub const READ: &str = "read and clean";
     /// Near copies are found and left out.
     pub const NEAR: &str = "find near copies";
+    /// Paragraphs and runs of bytes that stood before are found and cut.
+    pub const CUT: &str = "cut repeated passages";
     /// A sample of the documents becomes a vocabulary.
     pub const TOKENIZER: &str = "train tokenizer";
     /// Documents become shards.

@@ -5,8 +5,11 @@
 
 mod bpe;
 mod chars;
+mod count;
 mod edges;
+pub mod fertility;
 mod load;
+mod merges;
 mod special;
 mod split;
 mod stream;

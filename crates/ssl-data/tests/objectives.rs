@@ -34,7 +34,7 @@ fn vocab() -> Vocab {
     let mut specials: Vec<String> = all().iter().flat_map(ObjectiveConfig::special_tokens).collect();
     specials.sort();
     specials.dedup();
-    let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 480, sample_bytes: 1 << 20 });
+    let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 480, sample_bytes: 1 << 20, memory_mib: None });
     Vocab::train(std::iter::once(TEXT.repeat(3)), &config, &specials).expect("a vocabulary")
 }
 

@@ -296,3 +296,61 @@ fn words_are_numbered_by_falling_count_and_the_rare_are_unknown() {
     assert_eq!(few.encode("b a").expect("ids"), [2, 1]);
     assert_eq!(few.encode("a <|endoftext|> b").expect("ids"), [1, 1, 2]);
 }
+
+/// What the library learns from the same texts.
+fn trained_by_the_library(texts: &[&str], tokens: usize) -> Value {
+    use tokenizers::models::TrainerWrapper;
+    use tokenizers::models::bpe::{BPE, BpeTrainer};
+    use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+    let mut tokenizer = Tokenizer::new(BPE::default());
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    let mut trainer: TrainerWrapper = BpeTrainer::builder()
+        .vocab_size(tokens)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .special_tokens(vec![tokenizers::AddedToken::from(SEPARATOR, true)])
+        .show_progress(false)
+        .build()
+        .into();
+    let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+    tokenizer.train(&mut trainer, texts.into_iter()).expect("trains");
+    serde_json::to_value(tokenizer.get_model()).expect("JSON")
+}
+
+#[test]
+fn training_learns_what_the_library_learns() {
+    // The last has runs of one letter, and pairs that lead to one token on two ways.
+    let runs = "aaaa aaaaa aab aba abab bcbc abcabc cabcab ccc bc abc abcd bcd aabcd ".repeat(40);
+    let sets: [&[&str]; 4] = [&TEXTS, &TEXTS[..1], &TEXTS[3..], &[&runs]];
+    for texts in sets {
+        for tokens in [257, 300, 700, 5000] {
+            let config: TokenizerConfig =
+                serde_json::from_value(json!({ "byte-bpe": { "vocab-tokens": tokens } })).expect("a tokenizer");
+            let ours = Vocab::train(texts.iter().map(ToString::to_string), &config, &[]).expect("a vocabulary");
+            let ours: Value = serde_json::from_str(ours.json()).expect("JSON");
+            let theirs = trained_by_the_library(texts, tokens);
+            assert_eq!((&ours["model"]["vocab"], &ours["model"]["merges"]), (&theirs["vocab"], &theirs["merges"]), "{tokens}");
+        }
+    }
+}
+
+proptest! {
+    /// Any text of few letters, where many pairs are equally frequent and tokens arise on several ways.
+    #[test]
+    fn training_learns_what_the_library_learns_from_anything(text in "[ab ]{1,120}", tokens in 257_usize..290) {
+        let config: TokenizerConfig = serde_json::from_value(json!({ "byte-bpe": { "vocab-tokens": tokens } })).expect("a tokenizer");
+        let ours = Vocab::train(std::iter::once(text.clone()), &config, &[]).expect("a vocabulary");
+        let ours: Value = serde_json::from_str(ours.json()).expect("JSON");
+        let theirs = trained_by_the_library(&[&text], tokens);
+        prop_assert_eq!((&ours["model"]["vocab"], &ours["model"]["merges"]), (&theirs["vocab"], &theirs["merges"]));
+    }
+}
+
+#[test]
+fn a_sample_that_memory_does_not_hold_trains_on_its_frequent_words() {
+    let config: TokenizerConfig =
+        serde_json::from_value(json!({ "byte-bpe": { "vocab-tokens": 300, "memory-mib": 1 } })).expect("a tokenizer");
+    // More different words than a mebibyte holds, and a few that stand everywhere.
+    let texts = (0..30_000).map(|n| format!("wherever {n:05} wherever x{:05} ", n * 7 % 100_000));
+    let vocab = Vocab::train(texts, &config, &[]).expect("a vocabulary");
+    assert_eq!(vocab.encode(" wherever").expect("ids").len(), 1);
+}

@@ -1,14 +1,14 @@
-//! Near copies within the first stage: keys are spooled while documents are read, compared afterwards, and the spool of documents is
-//! then written again without the copies.
+//! Near copies within the first stage: keys are spooled while documents are read, compared afterwards, and the documents are then
+//! written again without the copies.
 //!
-//! On the disk a document costs 8 bytes a bucket and its place; in memory 4 bytes, beside a table of fixed size.
+//! On the disk a document costs 8 bytes a bucket; in memory 4 bytes, beside a table of fixed size.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Watch, spool, stage};
-use crate::dedup::TextHash;
+use super::draft::{self, Draft};
+use super::{Watch, stage};
 use crate::dedup::clusters::{Clusters, TABLE};
 use crate::error::{Error, Result};
 use crate::manifest::{NEAR_DUPLICATES, NearCopies};
@@ -16,11 +16,10 @@ use crate::manifest::{NEAR_DUPLICATES, NearCopies};
 /// Documents between two questions whether to stop.
 const ASK: u64 = 1 << 12;
 
-/// The keys and places of all documents so far.
+/// The keys of all documents so far.
 pub(super) struct Keys {
     dir: PathBuf,
     buckets: Vec<(PathBuf, BufWriter<File>)>,
-    places: (PathBuf, BufWriter<File>),
     documents: u32,
 }
 
@@ -33,16 +32,11 @@ impl Keys {
     /// For documents of so many keys, in files within `dir`.
     pub(super) fn create(dir: &Path, buckets: usize) -> Result<Self> {
         let bucket = |number| create(dir.join(format!("bucket-{number:03}")));
-        Ok(Self {
-            dir: dir.into(),
-            buckets: (0..buckets).map(bucket).collect::<Result<_>>()?,
-            places: create(dir.join("places"))?,
-            documents: 0,
-        })
+        Ok(Self { dir: dir.into(), buckets: (0..buckets).map(bucket).collect::<Result<_>>()?, documents: 0 })
     }
 
     /// Adds a document; one without keys is like none.
-    pub(super) fn push(&mut self, keys: Option<&[u64]>, place: &str) -> Result<()> {
+    pub(super) fn push(&mut self, keys: Option<&[u64]>) -> Result<()> {
         if self.documents == u32::MAX {
             return Err(Error::TooManyDocuments { limit: u64::from(u32::MAX) });
         }
@@ -51,18 +45,16 @@ impl Keys {
             let key = keys.map_or(0, |keys| keys[bucket]);
             file.write_all(&key.to_le_bytes()).map_err(|source| Error::io("write", path, source))?;
         }
-        // A line end within a name would part it.
-        let line = place.replace(['\n', '\r'], " ") + "\n";
-        self.places.1.write_all(line.as_bytes()).map_err(|source| Error::io("write", &self.places.0, source))
+        Ok(())
     }
 
-    /// Finds the clusters, and gives the first document of each to `keep` and the places of the others to `drop`, in the order of the
-    /// input. Writes the report of clusters, and removes what is no longer needed.
+    /// Finds the clusters of the documents of `draft`, writes the first of each to `into`, and tells the places of the others to `drop`,
+    /// in the order of the input. Writes the report of clusters, and removes the keys.
     pub(super) fn resolve(
         mut self,
-        spool: (&Path, u64),
+        draft: &Draft,
+        into: &mut draft::Writer,
         watch: &dyn Watch,
-        mut keep: impl FnMut(&str, TextHash) -> Result<()>,
         mut drop: impl FnMut(&str),
     ) -> Result<NearCopies> {
         let mut clusters = Clusters::new(self.documents);
@@ -74,36 +66,22 @@ impl Keys {
             fs::remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
         }
         let sizes = clusters.sizes();
-        let (path, mut file) = self.places;
-        file.flush().map_err(|source| Error::io("write", &path, source))?;
-        let places = File::open(&path).map_err(|source| Error::io("open", &path, source))?;
-        let mut places = BufReader::new(places);
-        let (report_path, mut report) = create(self.dir.join(NEAR_DUPLICATES))?;
-        let mut documents = spool::records(spool.0, spool.1)?;
-        let mut place = String::new();
-        for index in 0..self.documents {
-            if u64::from(index) % ASK == 0 && watch.stop() {
-                return Err(Error::Interrupted { stage: stage::NEAR });
-            }
-            place.clear();
-            places.read_line(&mut place).map_err(|source| Error::io("read", &path, source))?;
-            let place = place.trim_end();
-            let short = || Error::Damaged { path: spool.0.into(), offset: spool.1, source: ErrorKind::UnexpectedEof.into() };
-            let (hash, text) = documents.next().ok_or_else(short)??;
+        let (path, mut report) = create(self.dir.join(NEAR_DUPLICATES))?;
+        for (index, entry) in (0..).zip(draft.read(watch, stage::NEAR)?) {
+            let entry = entry?;
             let first = clusters.first(index);
             if sizes[first as usize] > 1 {
-                let line = serde_json::json!({ "cluster": first, "document": place, "kept": first == index });
-                writeln!(report, "{line}").map_err(|source| Error::io("write", &report_path, source))?;
+                let line = serde_json::json!({ "cluster": first, "document": entry.place, "kept": first == index });
+                writeln!(report, "{line}").map_err(|source| Error::io("write", &path, source))?;
             }
             if first == index {
-                keep(&text, hash)?;
+                into.push(&entry.text, entry.hash, entry.part, &entry.place)?;
             } else {
-                drop(place);
+                drop(&entry.place);
             }
         }
         let finish = |file: BufWriter<File>| file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all();
-        finish(report).map_err(|source| Error::io("write", &report_path, source))?;
-        fs::remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
+        finish(report).map_err(|source| Error::io("write", &path, source))?;
         Ok(clusters.counts())
     }
 }

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::curate::{Notes, Tools, curate};
 use super::division::{Divider, Division};
+use super::draft::Draft;
 use super::met::Met;
 use super::spool::Mark;
-use super::{Watch, near, pairs, spool, stage};
+use super::{Watch, draft, near, pairs, repeats, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
 use crate::config::{BadUtf8, DataConfig, PairsConfig, Unit};
 use crate::decontaminate::Overlapping;
@@ -86,7 +86,7 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
         batch.into_iter().try_for_each(|(part, one)| gather.add(part, one))?;
         Ok(gather.read)
     })?;
-    gather.finish(spool, progress.unpacked.into_inner(), begin, watch)
+    gather.finish(progress.unpacked.into_inner(), begin, watch)
 }
 
 /// As [`run`], from records that were judged before, in the order of the input.
@@ -111,7 +111,7 @@ pub(super) fn gather(
             }
         }
     }
-    gather.finish(spool, unpacked.get(), begin, watch)
+    gather.finish(unpacked.get(), begin, watch)
 }
 
 /// Reads and judges all records of `inputs`, and gives them to `each` batch by batch, in order; it says how many there were so far.
@@ -184,11 +184,6 @@ fn read(
     drop(send.send(Ok(batch)));
 }
 
-/// Where all documents lie until their near copies are found, beside where those that are kept will.
-fn all(spool: &Path) -> PathBuf {
-    spool.with_extension("all")
-}
-
 fn folder(spool: &Path) -> PathBuf {
     spool.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
@@ -226,7 +221,10 @@ fn judge(item: Item, config: &DataConfig, tools: &Tools) -> Judged {
 /// Takes the judged records in the order of the input.
 struct Gather<'a> {
     config: &'a DataConfig,
+    folder: PathBuf,
     spool: spool::Writer,
+    /// Where documents wait until they are compared with each other.
+    draft: Option<draft::Writer>,
     seen: Seen,
     divider: Divider,
     read: u64,
@@ -243,11 +241,14 @@ struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     fn new(config: &'a DataConfig, inputs: &[(Input, Stamp)], spool: &Path, tools: &'a Tools) -> Result<Self> {
+        let folder = folder(spool);
         Ok(Self {
             config,
-            spool: spool::Writer::create(&if config.dedup.near.is_some() { all(spool) } else { spool.into() })?,
-            met: tools.evaluation.as_ref().map(|index| Met::create(&folder(spool), index)).transpose()?,
-            near: config.dedup.near.as_ref().map(|near| near::Keys::create(&folder(spool), near.buckets)).transpose()?,
+            spool: spool::Writer::create(spool)?,
+            draft: config.dedup.compares().then(|| draft::Writer::create(&folder.join("read"))).transpose()?,
+            met: tools.evaluation.as_ref().map(|index| Met::create(&folder, index)).transpose()?,
+            near: config.dedup.near.as_ref().map(|near| near::Keys::create(&folder, near.buckets)).transpose()?,
+            folder,
             seen: Seen::default(),
             divider: Divider::new(config.seed, config.validation_fraction),
             read: 0,
@@ -281,12 +282,12 @@ impl<'a> Gather<'a> {
                     *self.repaired.entry(name).or_default() += count;
                 }
                 if let Some(near) = &mut self.near {
-                    near.push(notes.keys.as_deref(), &document.origin.to_string())?;
-                } else {
-                    self.divider.add(&document.text, hash);
+                    near.push(notes.keys.as_deref())?;
                 }
-                self.spool.push(&document.text, hash)?;
-                self.parts[part].kept += 1;
+                match &mut self.draft {
+                    Some(draft) => draft.push(&document.text, hash, part as u32, &document.origin.to_string())?,
+                    None => self.keep(&document.text, hash, part)?,
+                }
             }
             Judged::Dropped(reason, origin) => self.drop(reason, &origin),
             Judged::Unreadable(Reason::InvalidUtf8, fault) if self.config.clean.bad_utf8 == BadUtf8::Fail => return Err(fault),
@@ -304,44 +305,54 @@ impl<'a> Gather<'a> {
         self.config.decontaminate.as_ref().is_some_and(|rules| rules.overlapping == Overlapping::Drop)
     }
 
-    /// Writes the spool anew, without near copies of earlier documents.
-    fn drop_near_copies(&mut self, spool: &Path, watch: &dyn Watch) -> Result<()> {
-        let Some(near) = self.near.take() else { return Ok(()) };
-        let whole = all(spool);
-        let (size, _) = std::mem::replace(&mut self.spool, spool::Writer::create(spool)?).finish()?;
-        let (divider, writer) = (&mut self.divider, &mut self.spool);
-        let mut copies = Vec::new();
-        // The document that is looked at, and the part that it belongs to.
-        let ends: Vec<u64> = self
-            .parts
-            .iter()
-            .scan(0, |end, part| {
-                *end += part.kept;
-                Some(*end)
-            })
-            .collect();
-        let at = Cell::new(0);
-        let kept = &mut self.parts;
-        let keep = |text: &str, hash| {
-            at.set(at.get() + 1);
-            divider.add(text, hash);
-            writer.push(text, hash)
-        };
-        let mut count = 0;
-        let counts = near.resolve((&whole, size), watch, keep, |place| {
-            kept[ends.partition_point(|&end| end <= at.get())].kept -= 1;
-            at.set(at.get() + 1);
-            count += 1;
-            if count <= EXAMPLES {
-                copies.push(place.to_owned());
-            }
-        })?;
-        if counts.copies > 0 {
-            self.dropped.insert(Reason::NearDuplicate, counts.copies);
-            self.examples.insert(Reason::NearDuplicate, copies);
+    fn keep(&mut self, text: &str, hash: TextHash, part: usize) -> Result<()> {
+        self.parts[part].kept += 1;
+        self.divider.add(text, hash);
+        self.spool.push(text, hash)
+    }
+
+    /// Compares all documents with each other, and keeps what is left of them.
+    fn compare(&mut self, watch: &dyn Watch) -> Result<()> {
+        let Some(draft) = self.draft.take() else { return Ok(()) };
+        let config = &self.config.dedup;
+        let least = self.config.clean.min_chars;
+        let mut draft = draft.finish()?;
+        if let Some(near) = self.near.take() {
+            let (left, counts) = self
+                .without(draft, "distinct", Reason::NearDuplicate, |draft, into, drop| near.resolve(draft, into, watch, drop))?;
+            (draft, self.curation.near) = (left, Some(counts));
         }
-        self.curation.near = Some(counts);
-        fs::remove_file(&whole).map_err(|source| Error::io("remove", &whole, source))
+        if let Some(rules) = &config.paragraphs {
+            let (left, cuts) = self.without(draft, "without-paragraphs", Reason::Repeated, |draft, into, drop| {
+                repeats::cut(rules, draft, into, least, watch, drop)
+            })?;
+            (draft, self.curation.paragraphs) = (left, Some(cuts));
+        }
+        if let Some(rules) = &config.substrings {
+            let (left, cuts) = self.without(draft, "without-substrings", Reason::Repeated, |draft, into, drop| {
+                repeats::cut(rules, draft, into, least, watch, drop)
+            })?;
+            (draft, self.curation.substrings) = (left, Some(cuts));
+        }
+        for entry in draft.read(watch, stage::READ)? {
+            let entry = entry?;
+            self.keep(&entry.text, entry.hash, entry.part as usize)?;
+        }
+        draft.remove()
+    }
+
+    /// Puts what `compare` leaves of a draft in its place, and counts what it drops for `reason`.
+    fn without<T>(
+        &mut self,
+        draft: Draft,
+        name: &str,
+        reason: Reason,
+        compare: impl FnOnce(&Draft, &mut draft::Writer, &mut dyn FnMut(&str)) -> Result<T>,
+    ) -> Result<(Draft, T)> {
+        let mut into = draft::Writer::create(&self.folder.join(name))?;
+        let found = compare(&draft, &mut into, &mut |place| self.drop(reason, &place))?;
+        draft.remove()?;
+        Ok((into.finish()?, found))
     }
 
     fn drop(&mut self, reason: Reason, place: &dyn std::fmt::Display) {
@@ -369,11 +380,11 @@ impl<'a> Gather<'a> {
     }
 
     /// Ends the stage that began at `begin` and unpacked so many bytes.
-    fn finish(mut self, spool: &Path, unpacked: u64, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
+    fn finish(mut self, unpacked: u64, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
         if let Some(met) = self.met.take() {
             self.curation.contamination = met.finish()?;
         }
-        self.drop_near_copies(spool, watch)?;
+        self.compare(watch)?;
         let documents = self.divider.documents;
         if documents == 0 {
             let first = |reason| self.examples.get(reason).and_then(|places| places.first()).map_or("", String::as_str);

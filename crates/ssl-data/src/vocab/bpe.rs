@@ -289,7 +289,7 @@ fn next_number() -> u64 {
 }
 
 /// GPT-2's printable symbol of each byte: itself where it can be seen, else from U+0100 on.
-fn symbols() -> impl Iterator<Item = (u8, char)> {
+pub(super) fn symbols() -> impl Iterator<Item = (u8, char)> {
     let seen = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut hidden = 0;
     (0..=255_u8).map(move |byte| {

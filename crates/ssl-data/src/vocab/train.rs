@@ -1,4 +1,4 @@
-//! Training, with the `tokenizers` library.
+//! Training: byte-level BPE, characters and words here, the rest with the `tokenizers` library.
 
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
 use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::bpe::BPE;
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
@@ -21,13 +21,16 @@ use tokenizers::{
     SplitDelimiterBehavior, Tokenizer,
 };
 
-use super::{PIECE_BYTES, SEPARATOR, split, words};
+use super::{PIECE_BYTES, SEPARATOR, count, merges, split, words};
 use crate::config::TokenizerConfig;
 use crate::document::BORDER;
 use crate::error::{Error, Result};
 
 /// What `WordPiece` calls a word it cannot spell, as in BERT.
 const UNKNOWN: &str = "[UNK]";
+
+/// Memory for words and their counts, where the configuration does not say.
+const MEMORY_MIB: u64 = 256;
 
 /// Trains the tokenizer of a configuration that is not a file.
 pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig, specials: &[String]) -> Result<Tokenizer> {
@@ -49,13 +52,16 @@ pub(super) fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfi
                 let mut tokenizer = Tokenizer::new(BPE::default());
                 tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
                 tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
-                let trainer = BpeTrainer::builder()
-                    .vocab_size(vocab.vocab_tokens as usize)
-                    .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-                    .special_tokens(all(None))
-                    .show_progress(false)
-                    .build();
-                fit(tokenizer, trainer, texts)?
+                let memory = vocab.memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20);
+                let counts = count::count(texts, usize::try_from(memory).unwrap_or(usize::MAX))?;
+                if counts.rare > 0 {
+                    let (words, times) = (counts.rare, counts.rare_occurrences);
+                    tracing::warn!(words, times, "the tokenizer is trained without the rarest words: memory-mib holds no more");
+                }
+                let learned = merges::learn(&counts.words, &first(None), vocab.vocab_tokens as usize);
+                tokenizer.with_model(BPE::new(learned.tokens.into_iter().zip(0..).collect(), learned.merges));
+                tokenizer.add_special_tokens(all(None))?;
+                tokenizer
             }
             TokenizerConfig::Wordpiece(vocab) => {
                 let mut tokenizer = Tokenizer::new(WordPiece::builder().unk_token(UNKNOWN.into()).build()?);

@@ -1,0 +1,232 @@
+//! How often each word of a text occurs, in bounded memory and 64 bits.
+//!
+//! Words are counted in a table. When the table is as large as it may be, it is written to a temporary file in the order of the words
+//! and begun anew; at the end the files are merged. The counts are exact. If the different words are still too many to be held, the
+//! rarest are left out: all words of the count at which the room ends, and of lower ones, so that what is kept is a function of the
+//! text and the bound.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::fs::File;
+use std::hash::BuildHasherDefault;
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::split::{self, word_end};
+use crate::document::BORDER;
+
+/// Text that is counted as one piece of work.
+const WORK_BYTES: usize = 1 << 18;
+/// Text that waits to be counted.
+const BATCH_BYTES: usize = 8 << 20;
+/// Counts from here on are one class when it is decided which words are left out; none of these is.
+const CLASSES: usize = 1 << 16;
+
+type Table<K> = HashMap<K, u64, BuildHasherDefault<Xxh3Default>>;
+
+/// A word in GPT-2's sense, as bytes, and how often it occurs.
+pub(super) type Counted = (Box<[u8]>, u64);
+
+/// What a word costs, in the table or while its pairs are joined.
+fn cost(word: &[u8]) -> usize {
+    96 + 16 * word.len()
+}
+
+/// The counts of all words, in the order of the words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) words: Vec<Counted>,
+    /// Different words that were left out, and how often they occur in all.
+    pub(super) rare: u64,
+    pub(super) rare_occurrences: u64,
+}
+
+/// Counts the words of `texts` within about `bytes` of memory.
+///
+/// # Errors
+/// When temporary files cannot be written.
+pub(super) fn count(texts: impl Iterator<Item = String>, bytes: usize) -> io::Result<Counts> {
+    let mut counter = Counter { bytes, ..Counter::default() };
+    let (mut batch, mut waiting) = (Vec::new(), 0);
+    let most = BATCH_BYTES.min(bytes / 8 + 1);
+    for text in texts {
+        waiting += text.len();
+        batch.push(text);
+        if waiting >= most {
+            counter.add(&batch)?;
+            batch.clear();
+            waiting = 0;
+        }
+    }
+    counter.add(&batch)?;
+    counter.finish()
+}
+
+#[derive(Default)]
+struct Counter {
+    table: Table<Box<[u8]>>,
+    cost: usize,
+    bytes: usize,
+    files: Vec<File>,
+}
+
+impl Counter {
+    fn add(&mut self, texts: &[String]) -> io::Result<()> {
+        let sides = texts.iter().flat_map(|text| text.split(BORDER));
+        let pieces: Vec<&str> = sides.flat_map(|side| split::pieces(side, WORK_BYTES)).collect();
+        let tables = pieces.par_iter().fold(Table::default, |mut table, text| {
+            let mut at = 0;
+            while at < text.len() {
+                let end = word_end(text, at);
+                *table.entry(&text.as_bytes()[at..end]).or_default() += 1;
+                at = end;
+            }
+            table
+        });
+        for (word, count) in tables.collect::<Vec<Table<&[u8]>>>().into_iter().flatten() {
+            if let Some(known) = self.table.get_mut(word) {
+                *known += count;
+            } else {
+                self.table.insert(word.into(), count);
+                self.cost += cost(word);
+            }
+        }
+        if self.cost > self.bytes { self.spill() } else { Ok(()) }
+    }
+
+    /// The table's words in order; the table is empty then.
+    fn sorted(&mut self) -> Vec<Counted> {
+        self.cost = 0;
+        let mut words: Vec<Counted> = std::mem::take(&mut self.table).into_iter().collect();
+        words.par_sort_unstable();
+        words
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let mut file = BufWriter::new(tempfile::tempfile()?);
+        for (word, count) in self.sorted() {
+            file.write_all(&(word.len() as u32).to_le_bytes())?;
+            file.write_all(&word)?;
+            file.write_all(&count.to_le_bytes())?;
+        }
+        self.files.push(file.into_inner().map_err(io::IntoInnerError::into_error)?);
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Counts> {
+        if self.files.is_empty() {
+            return Ok(Counts { words: self.sorted(), ..Counts::default() });
+        }
+        self.spill()?;
+        // Once for how much the words of each count cost, once for the words.
+        let mut costs = vec![0_usize; CLASSES];
+        self.merged(|word, count| costs[(count as usize).min(CLASSES - 1)] += cost(&word))?;
+        let (mut room, mut least) = (self.bytes, CLASSES as u64 - 1);
+        for (count, cost) in costs.iter().enumerate().rev().skip(1).take_while(|(count, _)| *count > 0) {
+            if *cost > room {
+                break;
+            }
+            room -= cost;
+            least = count as u64;
+        }
+        let mut counts = Counts::default();
+        self.merged(|word, count| {
+            if count >= least {
+                counts.words.push((word, count));
+            } else {
+                counts.rare += 1;
+                counts.rare_occurrences += count;
+            }
+        })?;
+        Ok(counts)
+    }
+
+    /// Calls `each` with every word and its count over all files, in the order of the words.
+    fn merged(&mut self, mut each: impl FnMut(Box<[u8]>, u64)) -> io::Result<()> {
+        let mut readers = Vec::with_capacity(self.files.len());
+        let mut heads = BinaryHeap::new();
+        for (number, file) in self.files.iter_mut().enumerate() {
+            file.rewind()?;
+            let mut reader = BufReader::new(&*file);
+            heads.extend(next(&mut reader)?.map(|(word, count)| Reverse((word, number, count))));
+            readers.push(reader);
+        }
+        let mut open: Option<Counted> = None;
+        while let Some(Reverse((word, number, count))) = heads.pop() {
+            heads.extend(next(&mut readers[number])?.map(|(word, count)| Reverse((word, number, count))));
+            match &mut open {
+                Some((known, sum)) if *known == word => *sum += count,
+                _ => {
+                    if let Some((word, count)) = open.replace((word, count)) {
+                        each(word, count);
+                    }
+                }
+            }
+        }
+        if let Some((word, count)) = open {
+            each(word, count);
+        }
+        Ok(())
+    }
+}
+
+/// The next word of a file, none at its end.
+fn next(file: &mut impl Read) -> io::Result<Option<Counted>> {
+    let (mut length, mut count) = ([0; 4], [0; 8]);
+    match file.read_exact(&mut length) {
+        Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let mut word = vec![0; u32::from_le_bytes(length) as usize];
+    file.read_exact(&mut word)?;
+    file.read_exact(&mut count)?;
+    Ok(Some((word.into(), u64::from_le_bytes(count))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> Vec<String> {
+        (0..4000_u64).map(|n| format!("the word{} and{} again\n", n % 700, n % 13)).collect()
+    }
+
+    #[test]
+    fn spilled_counts_are_those_of_one_table() {
+        let whole = count(texts().into_iter(), usize::MAX).expect("counts");
+        assert_eq!((whole.rare, whole.words.len()), (0, 700 + 5));
+        assert!(whole.words.contains(&(b" again"[..].into(), 4000)));
+        let cost: usize = whole.words.iter().map(|(word, _)| cost(word)).sum();
+        // The table is written out many times, yet in the end all words have room.
+        let mut counter = Counter { bytes: cost, ..Counter::default() };
+        for batch in texts().chunks(50) {
+            counter.add(batch).expect("counts");
+            counter.spill().expect("writes");
+        }
+        assert_eq!(counter.files.len(), 80);
+        assert_eq!(counter.finish().expect("counts"), whole);
+    }
+
+    #[test]
+    fn what_has_no_room_is_the_rarest() {
+        let whole = count(texts().into_iter(), usize::MAX).expect("counts");
+        let counts = count(texts().into_iter(), 8000).expect("counts");
+        assert!(counts.words.len() < 30 && counts.rare as usize + counts.words.len() == whole.words.len());
+        let least = counts.words.iter().map(|word| word.1).min().expect("words");
+        let kept: Vec<Counted> = whole.words.into_iter().filter(|word| word.1 >= least).collect();
+        assert_eq!(counts.words, kept);
+        let all = 4000 * 7;
+        assert_eq!(counts.words.iter().map(|word| word.1).sum::<u64>() + counts.rare_occurrences, all);
+    }
+
+    #[test]
+    fn counts_have_64_bits() {
+        let mut counter = Counter { bytes: usize::MAX, ..Counter::default() };
+        counter.table.insert(b"the"[..].into(), u64::from(u32::MAX));
+        counter.spill().expect("writes");
+        counter.add(&["the".into()]).expect("counts");
+        assert_eq!(counter.finish().expect("counts").words, [(b"the"[..].into(), 1 << 32)]);
+    }
+}
