@@ -4,6 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 namespace {
@@ -40,11 +41,16 @@ int ssl_device_memory(int device, int64_t* held, int64_t* peak) {
   })
 }
 
-// A copy on a CUDA device, by way of memory that the device reads by itself: the copy may be under way when this returns.
-int ssl_upload(Handle host, int device, Handle* out) {
+// `bytes` of data as a tensor on a CUDA device, by way of memory that the device reads by itself: the copy may be under way when this
+// returns. One thread copies: to wake sixteen for so little takes longer than the device takes for a step.
+int ssl_upload(const void* data, int64_t bytes, const int64_t* shape, int64_t axes, int whole, int device, Handle* out) {
   GUARD({
+    const auto options = at::TensorOptions().dtype(whole ? at::kLong : at::kFloat).pinned_memory(true);
+    const at::Tensor host = at::empty(at::IntArrayRef(shape, static_cast<size_t>(axes)), options);
+    TORCH_CHECK(bytes == static_cast<int64_t>(host.nbytes()), bytes, " bytes do not fill ", host.sizes());
+    std::memcpy(host.data_ptr(), data, static_cast<size_t>(bytes));
     const at::Device on(at::kCUDA, static_cast<c10::DeviceIndex>(device));
-    *out = new at::Tensor(host->pin_memory().to(on, host->scalar_type(), true));
+    *out = new at::Tensor(host.to(on, host.scalar_type(), true));
   })
 }
 

@@ -7,12 +7,20 @@ use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 use crate::error::Result;
-use crate::ffi::{self, check, handle};
+use crate::ffi::{self, check};
 use crate::guard::guard;
 
 unsafe extern "C" {
     fn ssl_device_memory(device: c_int, held: *mut i64, peak: *mut i64) -> c_int;
-    fn ssl_upload(host: *mut C_tensor, device: c_int, out: *mut *mut C_tensor) -> c_int;
+    fn ssl_upload(
+        data: *const c_void,
+        bytes: i64,
+        shape: *const i64,
+        axes: i64,
+        whole: c_int,
+        device: c_int,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
     fn ssl_count_begin(counting: *mut *mut c_void) -> c_int;
     fn ssl_count_end(counting: *mut c_void, peak: *mut i64) -> c_int;
 }
@@ -38,18 +46,37 @@ pub fn device(device: Device) -> Result<Option<DeviceMemory>> {
     Ok(Some(DeviceMemory { held: held.max(0) as u64, peak: peak.max(0) as u64 }))
 }
 
-/// `host` on a device. On CUDA the copy goes by way of memory that the device reads by itself, and is ordered before whatever is
-/// launched next, so that this thread need not wait for it.
+/// What a tensor is made of on its way to a device.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    /// i64.
+    Whole(&'a [i64]),
+    /// f32.
+    Real(&'a [f32]),
+}
+
+/// A tensor of these numbers on a device. On CUDA the copy goes by way of memory that the device reads by itself, and is ordered before
+/// whatever is launched next, so that this thread need not wait for it.
 ///
 /// # Errors
-/// When the device has no room.
-pub fn upload(host: &Tensor, device: Device) -> Result<Tensor> {
-    let Device::Cuda(number) = device else { return guard(|| host.to_device(device)) };
+/// When the numbers do not fill the shape, or the device has no room.
+pub fn upload(numbers: Numbers<'_>, shape: &[i64], device: Device) -> Result<Tensor> {
+    let Device::Cuda(number) = device else {
+        return guard(|| match numbers {
+            Numbers::Whole(data) => Tensor::from_slice(data).view(shape).to_device(device),
+            Numbers::Real(data) => Tensor::from_slice(data).view(shape).to_device(device),
+        });
+    };
+    let (data, bytes, whole) = match numbers {
+        Numbers::Whole(data) => (data.as_ptr().cast(), size_of_val(data), 1),
+        Numbers::Real(data) => (data.as_ptr().cast(), size_of_val(data), 0),
+    };
     let mut out = ptr::null_mut();
-    // SAFETY: the handle lives through the call; on success the result is a new tensor that nothing else owns. libtorch keeps the
-    // memory in between until the copy is done.
+    let number = c_int::try_from(number).unwrap_or(c_int::MAX);
+    // SAFETY: data and shape live through the call, which reads so many bytes and axes of them and copies them; on success the
+    // result is a new tensor that nothing else owns. libtorch keeps the memory in between until the copy is done.
     unsafe {
-        check(ssl_upload(handle(host), c_int::try_from(number).unwrap_or(c_int::MAX), &raw mut out))?;
+        check(ssl_upload(data, bytes as i64, shape.as_ptr(), shape.len() as i64, whole, number, &raw mut out))?;
         Ok(Tensor::from_ptr(out))
     }
 }

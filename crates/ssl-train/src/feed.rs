@@ -7,6 +7,7 @@ use ssl_data::batch::{Batch, Grid};
 use ssl_data::objective::Objective;
 use ssl_data::sampler::Sampler;
 use ssl_torch::group::Seat;
+use ssl_torch::memory::{self, Numbers};
 use tch::{Device, Tensor};
 
 use crate::error::Result;
@@ -100,11 +101,8 @@ impl Feed {
 /// # Errors
 /// When the device has no room.
 pub fn upload(batch: Batch<Grid>, device: Device) -> std::result::Result<Batch<Tensor>, ssl_torch::Error> {
-    batch.try_map(&mut |grid| {
-        let host = ssl_torch::guard(|| match &grid {
-            Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
-            Grid::Reals { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),
-        })?;
-        ssl_torch::memory::upload(&host, device)
+    batch.try_map(&mut |grid| match &grid {
+        Grid::Ids { data, shape } => memory::upload(Numbers::Whole(data), shape, device),
+        Grid::Reals { data, shape } => memory::upload(Numbers::Real(data), shape, device),
     })
 }
