@@ -137,7 +137,9 @@ impl Error {
                 "check the address, the network, and the credentials in the environment, such as AWS_ACCESS_KEY_ID; then run again"
             }
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
-            Self::Unread { .. } => "unpack or convert it first, or name in data.format what it holds",
+            Self::Unread { .. } => {
+                "unpack or convert it first, or name in data.format what it holds; zip and Parquet are read unpacked, and not as pairs"
+            }
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
             Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
             Self::Line { .. } => "it must be a text with line ends",

@@ -279,14 +279,15 @@ impl Finder<'_> {
                 match Format::of_name(stem) {
                     // Pairs are lines: two columns with a tab between are what `pairs.tab` reads, and no table.
                     Format::Jsonl => Format::Jsonl,
-                    _ if self.config.pairs.is_some() => Format::Text,
+                    format if self.config.pairs.is_some() && !format.needs_file() => Format::Text,
                     format => format,
                 }
             }
             named => named,
         };
-        if format.needs_file() && packing != Packing::Plain {
-            return Err(Error::Unread { path: path.into(), extension: "of a zip or Parquet file that is compressed as a whole" });
+        if format.needs_file() && (packing != Packing::Plain || self.config.pairs.is_some()) {
+            let extension = if format == Format::Zip { ".zip" } else { ".parquet" };
+            return Err(Error::Unread { path: path.into(), extension });
         }
         self.inputs.push(Input { path: path.into(), address, name, format, packing });
         Ok(())

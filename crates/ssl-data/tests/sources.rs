@@ -131,7 +131,7 @@ fn web_archives_give_their_pages_in_their_encodings() {
 /// A frame of zstd that is damaged ended the run once, as if the file had changed.
 #[test]
 fn a_damaged_archive_in_zstd_is_counted() {
-    let record = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 5\r\n\r\nWords\r\n\r\n";
+    let record = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nWords\r\n\r\n";
     let mut file = zstd::encode_all(record.repeat(3).as_bytes(), 1).expect("compresses");
     let first = file.len();
     file.extend(zstd::encode_all(record.repeat(2000).as_bytes(), 1).expect("compresses"));
