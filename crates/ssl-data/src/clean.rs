@@ -50,9 +50,9 @@ pub enum Reason {
     NoMainText,
     /// A row of a table with quotes that open or close where they may not.
     BadQuotes,
-    /// A table has no column of the field's name.
+    /// A table has no column of texts of the field's name.
     NoColumn,
-    /// A link, a device or a name that leads elsewhere, in an archive.
+    /// In an archive, a link, a device, a name that leads elsewhere, or what is encrypted or packed in a way that is not read.
     Refused,
     /// A line of JSONL that is no JSON object.
     NotJson,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     fn record(bytes: &[u8], format: Format) -> Record {
-        let origin = Origin { path: Path::new("a").into(), line: 3 };
+        let origin = Origin { path: Path::new("a").into(), line: 3, address: None };
         Record { bytes: bytes.into(), target: None, origin, offset: 10, format, charset: None }
     }
 

@@ -45,6 +45,9 @@ pub struct DataConfig {
     /// Which files of a folder are read, by the end of their names; `.gz` and `.zst` of each are read too.
     #[serde(default = "default_extensions")]
     pub extensions: Vec<String>,
+    /// Which files of an archive are read, by the end of their names as in `extensions`; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
     /// The share of documents kept for validation, by a hash of each document's text; with a single document, its end.
     #[serde(default = "default_validation")]
     pub validation_fraction: f64,

@@ -9,13 +9,16 @@ use std::sync::Arc;
 pub struct Origin {
     /// The input file.
     pub path: Arc<Path>,
-    /// The line at which the document begins, from 1.
+    /// The line at which the document begins, from 1; the number of its record or row, where it has no lines.
     pub line: u64,
+    /// The address of the web that it was once fetched from, if that is known.
+    pub address: Option<Arc<str>>,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.line)
+        write!(f, "{}:{}", self.path.display(), self.line)?;
+        self.address.as_ref().map_or(Ok(()), |address| write!(f, " ({address})"))
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Error {
     NoFiles { pattern: PathBuf },
     #[error("{} is not a glob: {reason}", pattern.display())]
     Glob { pattern: PathBuf, reason: String },
+    #[error("cannot read {address}: {reason}")]
+    Remote { address: String, reason: String },
     #[error("{}: files of the kind {extension} are not read", path.display())]
     Unread { path: PathBuf, extension: &'static str },
     #[error("{}: not valid UTF-8 at byte {offset}", path.display())]
@@ -114,7 +116,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::Input,
-            Self::Io { .. } => ErrorKind::Resource,
+            Self::Io { .. } | Self::Remote { .. } => ErrorKind::Resource,
             Self::NoFiles { .. }
             | Self::Glob { .. }
             | Self::Unread { .. }
@@ -139,8 +141,13 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "check who may read and write there"
             }
+            Self::Remote { .. } => {
+                "check the address, the network, and the credentials in the environment, such as AWS_ACCESS_KEY_ID; then run again"
+            }
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
-            Self::Unread { .. } => "unpack or convert it first, or name in data.format what it holds",
+            Self::Unread { .. } => {
+                "unpack or convert it first, or name in data.format what it holds; zip and Parquet are read unpacked, and not as pairs"
+            }
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
             Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
             Self::Line { .. } => "it must be a text with line ends",

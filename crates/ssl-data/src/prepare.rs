@@ -202,7 +202,7 @@ fn stages(
 fn check(inputs: Vec<Input>, watch: &dyn Watch) -> Result<Vec<(Input, Stamp)>> {
     let progress = Progress::default();
     let stamped = inputs.into_par_iter().map(|input| {
-        let stamp = source::stamp(&input.path, &progress, &|| watch.stop())?;
+        let stamp = source::stamp(&input, &progress, &|| watch.stop())?;
         watch.stage(stage::CHECK, progress.stored.load(Ordering::Relaxed), None, 0);
         Ok((input, stamp))
     });

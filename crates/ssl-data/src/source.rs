@@ -9,31 +9,66 @@ use crate::clean::Reason;
 use crate::config::{DataConfig, Format, Limits, PairsConfig, Unit};
 use crate::error::{Error, Result};
 
+mod address;
 mod csv;
 mod feed;
 mod json;
 mod jsonl;
 mod kept;
 mod lines;
+mod member;
 mod open;
 mod pages;
+mod parquet;
 mod records;
+#[cfg(feature = "remote")]
+mod remote;
+mod store;
 mod tar;
 pub mod warc;
 mod wiki;
+mod zip;
 
+pub use address::Address;
 pub use jsonl::field;
 pub use open::{Packing, Progress, Stamp, stamp};
 pub use records::{Item, Record, Records};
 
 /// Ends of names of files that hold text in ways that are not read: better said than dropped as broken text.
-const UNREAD: [&str; 9] = [".zip", ".7z", ".rar", ".bz2", ".xz", ".lz4", ".parquet", ".pdf", ".docx"];
+const UNREAD: [&str; 12] = [".7z", ".rar", ".bz2", ".xz", ".lz4", ".pdf", ".docx", ".epub", ".png", ".jpg", ".jpeg", ".gif"];
+
+/// How files are cut into documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cutting {
+    /// What is a document in plain text; every other format has documents of its own.
+    pub unit: Unit,
+    /// The column of a table that holds the text.
+    pub field: String,
+    /// The ends of names of members of archives that are read; empty for all.
+    pub members: Vec<String>,
+}
+
+impl Default for Cutting {
+    fn default() -> Self {
+        Self { unit: Unit::File, field: "text".into(), members: Vec::new() }
+    }
+}
+
+impl From<&DataConfig> for Cutting {
+    fn from(config: &DataConfig) -> Self {
+        // A pair is a line of each side.
+        let unit = if config.pairs.is_some() { Unit::Line } else { config.document };
+        Self { unit, field: config.field.clone(), members: config.members.clone() }
+    }
+}
 
 /// One file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Where it lies.
+    /// Where it lies, as it is told.
     pub path: Arc<Path>,
+    /// Its whole address, where it lies on a server.
+    pub address: Option<Address>,
     /// Its name below the folder or glob that gave it: what stays the same when the data moves.
     pub name: String,
     /// What it holds, never [`Format::Auto`].
@@ -79,9 +114,10 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     let (limits, progress) = (Limits::default(), Progress::default());
     let name = path.to_string_lossy().to_lowercase();
     let (_, packing) = Packing::of(&name);
-    let input = Input { path: path.into(), name: name.clone(), format: Format::Text, packing, part: 0 };
-    let stamp = stamp(path, &progress, &|| false)?;
-    let records = Records::open(&input, stamp, Unit::Line, "", &limits, &progress, &|| false)?;
+    let input = Input { path: path.into(), address: None, name: name.clone(), format: Format::Text, packing, part: 0 };
+    let stamp = stamp(&input, &progress, &|| false)?;
+    let cutting = Cutting { unit: Unit::Line, ..Cutting::default() };
+    let records = Records::open(&input, stamp, &cutting, &limits, &progress, &|| false)?;
     let line = |item| match item {
         Ok(Item::Record(record)) => Some(Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned())),
         Ok(Item::Dropped(Reason::EmptyFile, _)) => None,
@@ -89,6 +125,14 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
         Err(fault) => Some(Err(fault)),
     };
     records.filter_map(line).collect()
+}
+
+/// Whether a name in lower case has one of the `extensions`, which are written with a dot or without.
+fn ends_with(name: &str, extensions: &[String]) -> bool {
+    extensions.iter().any(|extension| {
+        let extension = extension.trim_start_matches('.').to_lowercase();
+        name.strip_suffix(&extension).is_some_and(|stem| stem.ends_with('.'))
+    })
 }
 
 struct Finder<'a> {
@@ -119,6 +163,9 @@ impl<'a> Finder<'a> {
     }
 
     fn path(&mut self, path: &Path) -> Result<()> {
+        if let Some(address) = path.to_str().and_then(Address::of) {
+            return self.address(&address);
+        }
         let pattern = path.to_str().filter(|text| text.contains(['*', '?', '['])).filter(|_| !path.exists());
         let Some(pattern) = pattern else {
             return if path.is_dir() {
@@ -143,6 +190,35 @@ impl<'a> Finder<'a> {
             } else {
                 self.file(&entry, &fixed)?;
             }
+        }
+        Ok(())
+    }
+
+    /// One object of a server, or those below an address.
+    fn address(&mut self, address: &Address) -> Result<()> {
+        let shown = address.shown();
+        if !address.is_many() {
+            let name = shown.rsplit('/').next().unwrap_or("");
+            return self.object(name, address.clone());
+        }
+        #[cfg(feature = "remote")]
+        for (name, address) in remote::list(address, |name| self.wanted(name))? {
+            self.object(&name, address)?;
+        }
+        #[cfg(not(feature = "remote"))]
+        self.object("", address.clone())?;
+        Ok(())
+    }
+
+    fn object(&mut self, name: &str, address: Address) -> Result<()> {
+        let path = PathBuf::from(address.shown());
+        if cfg!(not(feature = "remote")) {
+            let reason = "this program was built without the feature `remote`".into();
+            return Err(Error::Remote { address: address.shown(), reason });
+        }
+        self.found += 1;
+        if self.seen.insert(PathBuf::from(format!("{address:?}"))) {
+            self.add(&path, name.to_owned(), Some(address))?;
         }
         Ok(())
     }
@@ -175,11 +251,7 @@ impl<'a> Finder<'a> {
     fn wanted(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         let (stem, _) = Packing::of(&name);
-        self.config.extensions.iter().any(|extension| {
-            let extension = extension.trim_start_matches('.').to_lowercase();
-            let ends = |name: &str| name.strip_suffix(&extension).is_some_and(|stem| stem.ends_with('.'));
-            ends(&name) || ends(stem)
-        })
+        ends_with(&name, &self.config.extensions) || ends_with(stem, &self.config.extensions)
     }
 
     fn file(&mut self, path: &Path, root: &Path) -> Result<()> {
@@ -195,28 +267,38 @@ impl<'a> Finder<'a> {
         self.found += 1;
         if self.seen.insert(real) {
             let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-            let lower = name.to_lowercase();
-            let (stem, packing) = match lower.strip_suffix(".tgz") {
-                Some(_) => ("x.tar", Packing::Gzip),
-                None => Packing::of(&lower),
-            };
-            let format = match self.config.format {
-                Format::Auto => {
-                    let unread = UNREAD.iter().find(|extension| stem.ends_with(*extension));
-                    if let Some(extension) = unread {
-                        return Err(Error::Unread { path: path.into(), extension });
-                    }
-                    match Format::of_name(stem) {
-                        // Pairs are lines: two columns with a tab between are what `pairs.tab` reads, and no table.
-                        Format::Jsonl => Format::Jsonl,
-                        _ if self.config.pairs.is_some() => Format::Text,
-                        format => format,
-                    }
-                }
-                named => named,
-            };
-            self.inputs.push(Input { path: path.into(), name, format, packing, part: self.part });
+            self.add(path, name, None)?;
         }
+        Ok(())
+    }
+
+    /// Adds a file or an object by what its name says.
+    fn add(&mut self, path: &Path, name: String, address: Option<Address>) -> Result<()> {
+        let lower = name.to_lowercase();
+        let (stem, packing) = match lower.strip_suffix(".tgz") {
+            Some(_) => ("x.tar", Packing::Gzip),
+            None => Packing::of(&lower),
+        };
+        let format = match self.config.format {
+            Format::Auto => {
+                let unread = UNREAD.iter().find(|extension| stem.ends_with(*extension));
+                if let Some(extension) = unread {
+                    return Err(Error::Unread { path: path.into(), extension });
+                }
+                match Format::of_name(stem) {
+                    // Pairs are lines: two columns with a tab between are what `pairs.tab` reads, and no table.
+                    Format::Jsonl => Format::Jsonl,
+                    format if self.config.pairs.is_some() && !format.needs_file() => Format::Text,
+                    format => format,
+                }
+            }
+            named => named,
+        };
+        if format.needs_file() && (packing != Packing::Plain || self.config.pairs.is_some()) {
+            let extension = if format == Format::Zip { ".zip" } else { ".parquet" };
+            return Err(Error::Unread { path: path.into(), extension });
+        }
+        self.inputs.push(Input { path: path.into(), address, name, format, packing, part: self.part });
         Ok(())
     }
 }
@@ -290,8 +372,9 @@ mod tests {
 
     #[test]
     fn files_that_cannot_be_read_are_refused_by_name() {
-        let dir = tree(&["a.zip", "b.tgz"]);
-        assert!(matches!(names(dir.path(), &["a.zip"]), Err(Error::Unread { extension: ".zip", .. })));
+        let dir = tree(&["a.7z", "b.tgz", "c.zip.gz"]);
+        assert!(matches!(names(dir.path(), &["a.7z"]), Err(Error::Unread { extension: ".7z", .. })));
+        assert!(matches!(names(dir.path(), &["c.zip.gz"]), Err(Error::Unread { .. })));
         let inputs = find(&config(&[dir.path().join("b.tgz")]), dir.path().join("no").as_path()).expect("finds");
         assert_eq!((inputs[0].format, inputs[0].packing), (Format::Tar, Packing::Gzip));
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use ssl_data::clean::{Reason, Verdict, clean};
 use ssl_data::config::DataConfig;
-use ssl_data::source::{self, Item, Progress, Records};
+use ssl_data::source::{self, Cutting, Item, Progress, Records};
 use ssl_data::{Error, extract};
 
 /// What became of each record of the files, which are written to a folder first: text, or why there is none; with its place
@@ -26,9 +26,8 @@ fn documents(files: &[(&str, &[u8])], keys: &Value) -> Vec<(String, Result<Strin
     let (progress, stop) = (Progress::default(), || false);
     let mut found = Vec::new();
     for input in source::find(&config, Path::new("/nowhere")).expect("finds") {
-        let stamp = source::stamp(&input.path, &progress, &stop).expect("stamps");
-        let records =
-            Records::open(&input, stamp, config.document, &config.field, &config.limits, &progress, &stop).expect("opens");
+        let stamp = source::stamp(&input, &progress, &stop).expect("stamps");
+        let records = Records::open(&input, stamp, &Cutting::from(&config), &config.limits, &progress, &stop).expect("opens");
         for item in records {
             let (origin, text) = match item.expect("reads") {
                 Item::Dropped(reason, origin) => (origin, Err(reason)),
@@ -41,8 +40,9 @@ fn documents(files: &[(&str, &[u8])], keys: &Value) -> Vec<(String, Result<Strin
                     (origin, text)
                 }
             };
-            let path = origin.path.strip_prefix(dir.path()).expect("below the folder").display().to_string();
-            found.push((format!("{path}:{}", origin.line), text));
+            let place = origin.to_string();
+            let below = place.strip_prefix(&format!("{}/", dir.path().display())).expect("below the folder");
+            found.push((below.to_owned(), text));
         }
     }
     found
@@ -117,15 +117,29 @@ fn web_archives_give_their_pages_in_their_encodings() {
     archive.push(record("response", &http("200 OK", "text/html"), b"<html><body></body></html>"));
     archive.push(b"WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 99\r\n\r\ncut".to_vec());
     let expect = [
-        ok("a.warc:3", &format!("H\n\n{german}")),
-        not("a.warc:4", Reason::HttpStatus),
-        not("a.warc:5", Reason::NotText),
-        ok("a.warc:6", russian),
-        ok("a.warc:7", "Plain text of a page."),
-        not("a.warc:8", Reason::NoMainText),
+        ok("a.warc:3 (http://a.example/)", &format!("H\n\n{german}")),
+        not("a.warc:4 (http://a.example/)", Reason::HttpStatus),
+        not("a.warc:5 (http://a.example/)", Reason::NotText),
+        ok("a.warc:6 (http://a.example/)", russian),
+        ok("a.warc:7 (http://a.example/)", "Plain text of a page."),
+        not("a.warc:8 (http://a.example/)", Reason::NoMainText),
         not("a.warc:9", Reason::Damaged),
     ];
     assert_eq!(documents(&[("a.warc", &archive.concat())], &json!({})), expect);
+}
+
+/// A frame of zstd that is damaged ended the run once, as if the file had changed.
+#[test]
+fn a_damaged_archive_in_zstd_is_counted() {
+    let record = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nWords\r\n\r\n";
+    let mut file = zstd::encode_all(record.repeat(3).as_bytes(), 1).expect("compresses");
+    let first = file.len();
+    file.extend(zstd::encode_all(record.repeat(2000).as_bytes(), 1).expect("compresses"));
+    file[first + 12..first + 20].fill(0xff);
+    file.extend(zstd::encode_all(record.repeat(200_000).as_bytes(), 1).expect("compresses"));
+    // Where the third one ends is not known any more.
+    let expect = [ok("a.warc.zst:1", "Words"), ok("a.warc.zst:2", "Words"), not("a.warc.zst:3", Reason::Damaged)];
+    assert_eq!(documents(&[("a.warc.zst", &file)], &json!({})), expect);
 }
 
 /// A tar file of one member with the given header.
@@ -179,6 +193,8 @@ fn a_tar_archive_gives_its_files_and_refuses_what_points_elsewhere() {
         not("a.tar/packed.gz:1", Reason::NotText),
     ];
     assert_eq!(documents(&[("a.tar", &archive.concat())], &json!({})), expect);
+    let wanted = documents(&[("a.tar", &archive.concat())], &json!({ "members": ["jsonl", "html"] }));
+    assert_eq!(wanted, [&expect[1..8], &expect[9..10]].concat());
     // Cut off within a member, within a header, and with a header that is none.
     let cut = [member("a", b'0', 5, b"First"), member("b", b'0', 9000, b"cut")].concat();
     assert_eq!(documents(&[("a.tar", &cut)], &json!({})), [ok("a.tar/a:1", "First"), not("a.tar/b:1", Reason::Damaged)]);

@@ -12,6 +12,7 @@ const FIXTURES: u64 = 5_000_000;
 /// Which crates of the workspace, and which of the two loaded ones (`tch`, `torch-sys`), a crate may name.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("ssl-data", &[]),
+    ("ssl-data-fuzz", &["ssl-data"]),
     ("ssl-torch", &["tch", "torch-sys"]),
     ("ssl-model", &["ssl-data", "ssl-torch", "tch"]),
     ("ssl-train", &["ssl-data", "ssl-torch", "ssl-model", "tch"]),

@@ -29,6 +29,10 @@ pub enum Format {
     Wiki,
     /// A tar archive, each of whose files has the format of its name.
     Tar,
+    /// A zip archive, each of whose files has the format of its name.
+    Zip,
+    /// A table of Apache Parquet, whose text stands in the column `field`.
+    Parquet,
 }
 
 impl Format {
@@ -44,7 +48,15 @@ impl Format {
             "html" | "htm" | "xhtml" => Self::Html,
             "warc" | "wet" => Self::Warc,
             "tar" => Self::Tar,
+            "zip" => Self::Zip,
+            "parquet" => Self::Parquet,
             _ => Self::Text,
         }
+    }
+
+    /// Whether it is read from places all over its file, and so not out of a stream.
+    #[must_use]
+    pub fn needs_file(self) -> bool {
+        matches!(self, Self::Zip | Self::Parquet)
     }
 }

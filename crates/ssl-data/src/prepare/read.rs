@@ -19,13 +19,13 @@ use super::met::Met;
 use super::spool::Mark;
 use super::{Watch, draft, near, pairs, repeats, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
-use crate::config::{BadUtf8, DataConfig, PairsConfig, Unit};
+use crate::config::{BadUtf8, DataConfig, PairsConfig};
 use crate::decontaminate::Overlapping;
 use crate::dedup::{Seen, TextHash};
 use crate::document::{Document, Origin};
 use crate::error::{Error, Result};
 use crate::manifest::{Curation, Stage};
-use crate::source::{Input, Item, Progress, Records, Stamp};
+use crate::source::{Cutting, Input, Item, Progress, Records, Stamp};
 
 /// Bytes of records cleaned at once.
 const BATCH: usize = 8 << 20;
@@ -149,6 +149,7 @@ fn read(
     send: &SyncSender<Result<Vec<(u32, Item)>>>,
 ) {
     let stop = || watch.stop();
+    let cutting = Cutting::from(config);
     let mut batch = Vec::new();
     let mut cost = 0;
     let (sources, targets) = match config.pairs {
@@ -156,9 +157,7 @@ fn read(
         _ => (inputs, &[][..]),
     };
     for (index, (input, stamp)) in sources.iter().enumerate() {
-        // A pair is a line of each side.
-        let unit = if config.pairs.is_some() { Unit::Line } else { config.document };
-        let open = |input, stamp| Records::open(input, stamp, unit, &config.field, &config.limits, progress, &stop);
+        let open = |input, stamp| Records::open(input, stamp, &cutting, &config.limits, progress, &stop);
         let target = targets.get(index).map(|(input, stamp)| open(input, *stamp)).transpose();
         let (records, target) = match (open(input, *stamp), target) {
             (Ok(records), Ok(target)) => (records, target),

@@ -236,7 +236,7 @@ impl Shared<'_> {
     fn read(&self, config: &DataConfig, inputs: &[Input], unit: &[usize], number: usize, tools: &Tools) -> Result<()> {
         let progress = Progress::default();
         let stop = || self.watch.stop();
-        let stamp = |&at: &usize| Ok((inputs[at].clone(), source::stamp(&inputs[at].path, &Progress::default(), &stop)?));
+        let stamp = |&at: &usize| Ok((inputs[at].clone(), source::stamp(&inputs[at], &Progress::default(), &stop)?));
         let stamped: Vec<(Input, Stamp)> = unit.iter().map(stamp).collect::<Result<_>>()?;
         let mut records = frames::Writer::create(&self.path("records", number))?;
         let mut count = 0;

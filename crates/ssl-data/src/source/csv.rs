@@ -1,5 +1,8 @@
-//! Takes the text out of tables of values parted by commas or tabs (RFC 4180): of each row, the cell in the column that bears
-//! the field's name in the first row.
+//! Takes the text out of tables of values parted by commas (RFC 4180) or tabs (IANA's text/tab-separated-values): of each row, the
+//! cell in the column that bears the field's name in the first row.
+//!
+//! Between tabs quotes are text like any other, and a line is a row; but a cell that stands in quotes as a whole, each within it
+//! written twice, was written by a spreadsheet, and loses them.
 
 use std::io::{self, BufRead};
 
@@ -41,8 +44,11 @@ impl Table {
     fn find_column(&mut self, feed: &mut Feed<'_>) -> io::Result<Option<Item>> {
         let mut cells = Vec::new();
         let row = self.row(feed, &mut cells)?;
-        let name = |cell: &[u8]| cell.strip_prefix(b"\xef\xbb\xbf").unwrap_or(cell).trim_ascii() == self.field.as_bytes();
-        self.column = cells.iter().position(|cell| name(cell));
+        let name = |cell: Vec<u8>| {
+            let cell = cell.strip_prefix(b"\xef\xbb\xbf").map_or(cell.clone(), <[u8]>::to_vec);
+            self.bare(cell).trim_ascii() == self.field.as_bytes()
+        };
+        self.column = cells.into_iter().position(name);
         if row == Row::End || self.column.is_some() {
             return Ok(None);
         }
@@ -53,6 +59,24 @@ impl Table {
             Row::BadQuotes => Reason::BadQuotes,
         };
         Ok(Some(feed.dropped(reason, 1)))
+    }
+
+    /// A cell between tabs without the quotes that a spreadsheet put around it.
+    fn bare(&self, cell: Vec<u8>) -> Vec<u8> {
+        let inner = cell.strip_prefix(b"\"").and_then(|cell| cell.strip_suffix(b"\"")).filter(|_| self.comma == b'\t');
+        let twice = |inner: &&[u8]| inner.split(|&byte| byte != b'"').all(|quotes| quotes.len() % 2 == 0);
+        match inner.filter(twice) {
+            Some(inner) if !inner.contains(&b'"') => inner.to_vec(),
+            Some(inner) => {
+                let mut first = false;
+                let keep = |byte: &&u8| {
+                    first = **byte == b'"' && !first;
+                    !first
+                };
+                inner.iter().filter(keep).copied().collect()
+            }
+            None => cell,
+        }
     }
 
     /// Reads the cells of the next row that is not empty.
@@ -138,7 +162,7 @@ impl Reading {
                 self.push(byte, keep);
                 self.place = Place::Quoted;
             }
-            (Place::Start, b'"') => {
+            (Place::Start, b'"') if comma != b'\t' => {
                 self.place = Place::Quoted;
                 self.quoted = true;
             }
@@ -196,7 +220,7 @@ impl Cut for Table {
             Row::BadQuotes => Some(feed.dropped(Reason::BadQuotes, line)),
             Row::Whole if column >= cells.len() => Some(feed.dropped(Reason::NoText, line)),
             Row::Whole => {
-                let item = feed.record(cells.swap_remove(column), line, offset);
+                let item = feed.record(self.bare(cells.swap_remove(column)), line, offset);
                 let Item::Record(record) = item else { return Ok(Some(item)) };
                 Some(Item::Record(Record { format: Format::Text, ..record }))
             }
@@ -222,6 +246,9 @@ mod tests {
         );
         let table = "\u{feff}text\tid\na \"b\" c\t1\nd,e\t2\n";
         assert_eq!(cut(table.as_bytes(), Format::Tsv, 99), [ok(2, 11, "a \"b\" c"), ok(3, 21, "d,e")]);
+        let table = "\"text\"\tid\n\"Yes,\" he said\t1\n\"He said \"\"yes\"\"\"\t2\n\"open\t3\n\"\t4\n\"\"\t5\n\"a\"b\"\t6\n";
+        let texts: Vec<_> = cut(table.as_bytes(), Format::Tsv, 99).into_iter().map(|(.., text)| text.expect("a cell")).collect();
+        assert_eq!(texts, ["\"Yes,\" he said", "He said \"yes\"", "\"open", "\"", "", "\"a\"b\""]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What a format's reader reads from: the unpacked bytes of one file, with the place in them, within bounds.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Input;
-use super::open::{Progress, Stamp, Unpacked};
+use super::open::{Method, Progress, Stamp, Unpacked};
 use super::records::{Item, Record};
+use super::store::Store;
 use crate::clean::Reason;
 use crate::config::{Format, Limits};
 use crate::document::Origin;
@@ -94,12 +96,43 @@ impl<'a> Feed<'a> {
 
     /// Whether the member that was read to its end has less than it should; says so once.
     pub(super) fn cut_off(&mut self) -> bool {
-        self.window.as_mut().is_some_and(|left| std::mem::take(left) > 0)
+        let cut_off = self.window.as_mut().is_some_and(|left| std::mem::take(left) > 0);
+        self.abandoned |= cut_off;
+        cut_off
     }
 
     /// A guess at how many bytes there are.
     pub(super) fn guess(&self) -> u64 {
         self.window.unwrap_or(self.size)
+    }
+
+    /// The file to read at any place; none for a member of an archive, or where the file is compressed as a whole.
+    pub(super) fn store(&mut self) -> Option<Arc<Store>> {
+        if self.window.is_some() { None } else { self.bytes.get_mut().store() }
+    }
+
+    /// Counts bytes that were read by way of the store, and stops where that is asked for or they are too many.
+    pub(super) fn count(&mut self, stored: u64, unpacked: u64) -> io::Result<()> {
+        self.bytes.get_mut().count(stored, unpacked)
+    }
+
+    /// Shows what `method` makes of the stored bytes in `range`, `size` bytes, as a feed of its own.
+    pub(super) fn enter_stored(&mut self, range: Range<u64>, method: Method, size: u64) -> io::Result<()> {
+        let stale = self.bytes.buffer().len();
+        self.bytes.consume(stale);
+        self.bytes.get_mut().enter(range, method)?;
+        self.enter(size);
+        Ok(())
+    }
+
+    /// Ends what [`Feed::enter_stored`] began: whether it was all there, with the `sum` that it should have, as far as one knows.
+    pub(super) fn leave_stored(&mut self, sum: u32) -> io::Result<bool> {
+        let left = self.window.take().unwrap_or(0);
+        if std::mem::take(&mut self.abandoned) {
+            return Ok(true);
+        }
+        // There must be nothing more, and what is buffered was summed up.
+        Ok(left == 0 && self.bytes.fill_buf()?.is_empty() && self.bytes.get_ref().sum() == sum)
     }
 
     /// Passes over `count` bytes and says how many there were.
@@ -123,21 +156,24 @@ impl<'a> Feed<'a> {
 
     /// Goes on with the next gzip member behind damage. The fault is given back where it is no damage, or ends the file.
     pub(super) fn skip_damage(&mut self, fault: io::Error) -> io::Result<bool> {
-        if fault.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>) {
-            return Err(fault);
-        }
-        self.bytes.get_mut().skip_damage()
+        let found = {
+            damage(fault)?;
+            self.bytes.get_mut().skip_damage()?
+        };
+        // What is left is not read, so nobody can say whether the file has changed.
+        self.abandoned |= !found;
+        Ok(found)
     }
 
     /// A document that begins at `line` and `offset`.
     pub(super) fn record(&self, bytes: Vec<u8>, line: u64, offset: u64) -> Item {
-        let origin = Origin { path: Arc::clone(&self.path), line };
+        let origin = Origin { path: Arc::clone(&self.path), line, address: None };
         Item::Record(Record { bytes, target: None, origin, offset, format: self.format, charset: None })
     }
 
     /// A document that was passed over.
     pub(super) fn dropped(&self, reason: Reason, line: u64) -> Item {
-        Item::Dropped(reason, Origin { path: Arc::clone(&self.path), line })
+        Item::Dropped(reason, Origin { path: Arc::clone(&self.path), line, address: None })
     }
 
     /// Appends the next line, with its end, unless it has more bytes than a document may have.
@@ -180,6 +216,12 @@ impl BufRead for Feed<'_> {
             *left -= count as u64;
         }
     }
+}
+
+/// Gives a fault of reading back where it is no damage of the data.
+pub(super) fn damage(fault: io::Error) -> io::Result<()> {
+    let own = fault.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
+    if own { Err(fault) } else { Ok(()) }
 }
 
 /// Reads by way of what is buffered: what `Read` is for a `BufRead`.

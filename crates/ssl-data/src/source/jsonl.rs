@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<String> {
-        field(line, "text", &Origin { path: Path::new("a.jsonl").into(), line: 7 })
+        field(line, "text", &Origin { path: Path::new("a.jsonl").into(), line: 7, address: None })
     }
 
     #[test]

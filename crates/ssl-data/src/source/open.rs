@@ -1,16 +1,19 @@
 //! Opens an input file and unpacks it, within bounds: what a hostile file may cost is known before it is read.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::GzDecoder;
+use flate2::Crc;
+use flate2::bufread::{DeflateDecoder, GzDecoder};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::Input;
 use super::kept::Kept;
+use super::store::Store;
 use crate::error::{Error, Result};
 
 /// A small file may unpack to this much under any ratio: a megabyte of one letter is no attack.
@@ -50,6 +53,8 @@ pub struct Stamp {
     pub size: u64,
     /// The BLAKE3 hash of its bytes, as stored.
     pub digest: [u8; 32],
+    /// What changes whenever the bytes do, for a file that is not read from its beginning to its end.
+    pub version: u64,
 }
 
 /// Counts what all readers of a run have read, for progress lines.
@@ -65,16 +70,13 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the disk refuses, or `stop` says so.
-pub fn stamp(path: &Path, progress: &Progress, stop: &(dyn Fn() -> bool + Sync)) -> Result<Stamp> {
-    let mut raw = Raw::open(path, progress, stop)?;
+pub fn stamp(input: &Input, progress: &Progress, stop: &(dyn Fn() -> bool + Sync)) -> Result<Stamp> {
+    let mut raw = Raw::open(input, progress, stop)?;
+    let read = |fault| explain(fault, &input.path, 0);
+    let version = raw.store.version().map_err(read)?;
     let mut buffer = vec![0; CHUNK];
-    let mut size = 0;
-    loop {
-        match raw.read(&mut buffer).map_err(|fault| explain(fault, path, 0))? {
-            0 => return Ok(Stamp { size, digest: raw.hash.finalize().into() }),
-            read => size += read as u64,
-        }
-    }
+    while raw.read(&mut buffer).map_err(read)? > 0 {}
+    Ok(Stamp { size: raw.at, digest: raw.hash.finalize().into(), version })
 }
 
 /// Turns a fault of reading back into what it was; one of no known cause is damage in the compressed data.
@@ -89,40 +91,48 @@ fn stopped() -> io::Error {
     io::Error::other(Error::Interrupted { stage: "reading" })
 }
 
-/// The file as stored; hashes what it reads.
+/// The file as stored, or a part of it; hashes what it reads.
 pub(super) struct Raw<'a> {
-    path: PathBuf,
-    file: File,
+    store: Arc<Store>,
+    /// What is read next, and where reading ends.
+    at: u64,
+    end: u64,
     hash: blake3::Hasher,
     progress: &'a Progress,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<'a> Raw<'a> {
-    fn open(path: &Path, progress: &'a Progress, stop: &'a (dyn Fn() -> bool + Sync)) -> Result<Self> {
-        let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-        Ok(Self { path: path.into(), file, hash: blake3::Hasher::new(), progress, stop })
+    fn open(input: &Input, progress: &'a Progress, stop: &'a (dyn Fn() -> bool + Sync)) -> Result<Self> {
+        Ok(Self { store: Store::open(input)?.into(), at: 0, end: u64::MAX, hash: blake3::Hasher::new(), progress, stop })
+    }
+
+    /// A part of the file, to be read by itself.
+    fn part(&self, range: Range<u64>) -> Self {
+        Self { store: Arc::clone(&self.store), at: range.start, end: range.end, hash: blake3::Hasher::new(), ..*self }
     }
 }
 
 impl Read for Raw<'_> {
-    /// Errors are [`Error`]s in the coat of an `io::Error`, so that they pass through any decoder unchanged.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if (self.stop)() {
             return Err(stopped());
         }
-        loop {
-            match self.file.read(buffer) {
-                Ok(read) => {
-                    self.hash.update(&buffer[..read]);
-                    self.progress.stored.fetch_add(read as u64, Ordering::Relaxed);
-                    return Ok(read);
-                }
-                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(io::Error::other(Error::io("read", &self.path, source))),
-            }
-        }
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.store.read_at(self.at, &mut buffer[..left])?;
+        self.hash.update(&buffer[..read]);
+        self.at += read as u64;
+        self.progress.stored.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
+}
+
+/// How a member of an archive is packed, see [`Unpacked::enter`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Stored,
+    Deflate,
+    Zstd,
 }
 
 enum Decoder<'a> {
@@ -131,10 +141,13 @@ enum Decoder<'a> {
     /// One member at a time; absent only while one follows another.
     Members(Option<Box<GzDecoder<Kept<'a>>>>),
     Zstd(zstd::Decoder<'static, BufReader<Raw<'a>>>),
+    /// A member of an archive.
+    Deflate(Box<DeflateDecoder<BufReader<Raw<'a>>>>),
 }
 
 /// The unpacked bytes of one file.
 pub(super) struct Unpacked<'a> {
+    path: Arc<Path>,
     decoder: Decoder<'a>,
     stamp: Stamp,
     expansion: u64,
@@ -142,6 +155,10 @@ pub(super) struct Unpacked<'a> {
     pub(super) offset: u64,
     /// Whether a member was found behind what was none.
     passed: Option<io::Result<bool>>,
+    /// Whether the file was read at any place, and not from its beginning to its end.
+    anywhere: bool,
+    /// The sum over the bytes of a member.
+    sum: Crc,
 }
 
 impl<'a> Unpacked<'a> {
@@ -154,7 +171,7 @@ impl<'a> Unpacked<'a> {
         progress: &'a Progress,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self> {
-        let raw = Raw::open(&input.path, progress, stop)?;
+        let raw = Raw::open(input, progress, stop)?;
         let decoder = match input.packing {
             // An empty file is no damaged gzip file; it is reported as empty.
             _ if stamp.size == 0 => Decoder::Plain(raw),
@@ -163,15 +180,18 @@ impl<'a> Unpacked<'a> {
                 Decoder::Members(Some(Box::new(GzDecoder::new(Kept::new(BufReader::with_capacity(CHUNK, raw))))))
             }
             Packing::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, raw)))),
-            Packing::Zstd => {
-                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(CHUNK, raw)).and_then(|mut decoder| {
-                    decoder.window_log_max(WINDOW_LOG)?;
-                    Ok(decoder)
-                });
-                Decoder::Zstd(decoder.map_err(|fault| explain(fault, &input.path, 0))?)
-            }
+            Packing::Zstd => zstd(raw).map_err(|fault| explain(fault, &input.path, 0))?,
         };
-        Ok(Self { decoder, stamp, expansion, offset: 0, passed: None })
+        Ok(Self {
+            path: Arc::clone(&input.path),
+            decoder,
+            stamp,
+            expansion,
+            offset: 0,
+            passed: None,
+            anywhere: false,
+            sum: Crc::new(),
+        })
     }
 
     fn raw(&self) -> &Raw<'a> {
@@ -180,7 +200,51 @@ impl<'a> Unpacked<'a> {
             Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
             Decoder::Members(decoder) => decoder.as_ref().expect("a decoder outside of a change").get_ref().raw(),
             Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
+            Decoder::Deflate(decoder) => decoder.get_ref().get_ref(),
         }
+    }
+
+    /// The file to read at any place; none where it is compressed as a whole.
+    pub(super) fn store(&mut self) -> Option<Arc<Store>> {
+        let Decoder::Plain(raw) = &self.decoder else { return None };
+        self.anywhere = true;
+        Some(Arc::clone(&raw.store))
+    }
+
+    /// Goes on with what is stored in `range`; only where the file is read at any place.
+    pub(super) fn enter(&mut self, range: Range<u64>, method: Method) -> io::Result<()> {
+        let part = self.raw().part(range);
+        self.sum.reset();
+        self.decoder = match method {
+            Method::Stored => Decoder::Plain(part),
+            Method::Deflate => Decoder::Deflate(Box::new(DeflateDecoder::new(BufReader::new(part)))),
+            Method::Zstd => zstd(part)?,
+        };
+        Ok(())
+    }
+
+    /// The sum (CRC-32) over what was read since [`Unpacked::enter`].
+    pub(super) fn sum(&self) -> u32 {
+        self.sum.sum()
+    }
+
+    /// Counts bytes that were read elsewhere, and stops where that is asked for or they are too many.
+    pub(super) fn count(&mut self, stored: u64, unpacked: u64) -> io::Result<()> {
+        let raw = self.raw();
+        if (raw.stop)() {
+            return Err(stopped());
+        }
+        raw.progress.stored.fetch_add(stored, Ordering::Relaxed);
+        raw.progress.unpacked.fetch_add(unpacked, Ordering::Relaxed);
+        self.offset += unpacked;
+        self.bound()
+    }
+
+    fn bound(&self) -> io::Result<()> {
+        if self.offset <= FLOOR.max(self.stamp.size.saturating_mul(self.expansion)) {
+            return Ok(());
+        }
+        Err(io::Error::other(Error::Expansion { path: self.path.to_path_buf(), limit: self.expansion }))
     }
 
     /// Goes on with the next gzip member, if there is one.
@@ -216,9 +280,26 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Whether the file, read to its end, was still the one that was stamped.
-    pub(super) fn unchanged(&self) -> bool {
-        self.raw().hash.finalize() == self.stamp.digest
+    pub(super) fn unchanged(&self) -> io::Result<bool> {
+        let raw = self.raw();
+        if !self.anywhere {
+            return Ok(raw.hash.finalize() == self.stamp.digest);
+        }
+        if raw.store.version()? == self.stamp.version {
+            return Ok(true);
+        }
+        // Perhaps only its permissions were changed, or it lies where that is not told.
+        let mut whole = raw.part(0..u64::MAX);
+        io::copy(&mut whole, &mut io::sink())?;
+        Ok(whole.hash.finalize() == self.stamp.digest)
     }
+}
+
+/// Unpacks frames of zstd, whose window must not be larger than allowed.
+fn zstd(raw: Raw<'_>) -> io::Result<Decoder<'_>> {
+    let mut decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(CHUNK, raw))?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(Decoder::Zstd(decoder))
 }
 
 impl Read for Unpacked<'_> {
@@ -228,21 +309,18 @@ impl Read for Unpacked<'_> {
             return Err(stopped());
         }
         let read = match &mut self.decoder {
-            Decoder::Plain(raw) => {
-                return raw.read(buffer).inspect(|&read| {
-                    self.offset += read as u64;
-                    raw.progress.unpacked.fetch_add(read as u64, Ordering::Relaxed);
-                });
-            }
+            Decoder::Plain(raw) => raw.read(buffer)?,
             Decoder::Gzip(decoder) => decoder.read(buffer)?,
             Decoder::Members(decoder) => decoder.as_mut().expect("a decoder outside of a change").read(buffer)?,
             Decoder::Zstd(decoder) => decoder.read(buffer)?,
+            Decoder::Deflate(decoder) => decoder.read(buffer)?,
         };
         self.offset += read as u64;
         self.raw().progress.unpacked.fetch_add(read as u64, Ordering::Relaxed);
-        if self.offset > FLOOR.max(self.stamp.size.saturating_mul(self.expansion)) {
-            return Err(io::Error::other(Error::Expansion { path: self.raw().path.clone(), limit: self.expansion }));
+        if self.anywhere {
+            self.sum.update(&buffer[..read]);
         }
+        self.bound()?;
         Ok(read)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use super::address::told;
 use super::feed::{Cut, Feed};
-use super::records::Item;
-use super::warc::{Archive, Entry, Members, Record};
+use super::records::{Item, Record};
+use super::warc::{self, Archive, Entry, Members};
 use crate::clean::Reason;
 use crate::config::Format;
 
@@ -32,23 +33,28 @@ impl Cut for Pages {
             let offset = feed.offset;
             let Some(entry) = archive.next(feed)? else { return Ok(None) };
             self.number += 1;
-            let drop = |reason| Ok(Some(feed.dropped(reason, self.number)));
-            let record = match entry {
-                Entry::Record(record) => record,
-                Entry::TooLarge => return drop(Reason::TooLarge),
-                Entry::Damaged => return drop(Reason::Damaged),
+            let (page, address) = match entry {
+                Entry::Record(record) => {
+                    let address = record.address().map(|address| told(address).into());
+                    (page(record, feed.limit), address)
+                }
+                Entry::TooLarge => (Err(Reason::TooLarge), None),
+                Entry::Damaged => (Err(Reason::Damaged), None),
             };
-            match page(record, feed.limit) {
-                Ok(None) => {}
+            let mut item = match page {
+                Ok(None) => continue,
                 Ok(Some(page)) => {
                     let mut item = feed.record(page.bytes, self.number, offset);
                     if let Item::Record(record) = &mut item {
                         (record.format, record.charset) = (page.format, page.charset);
                     }
-                    return Ok(Some(item));
+                    item
                 }
-                Err(reason) => return drop(reason),
-            }
+                Err(reason) => feed.dropped(reason, self.number),
+            };
+            let (Item::Record(Record { origin, .. }) | Item::Dropped(_, origin)) = &mut item;
+            origin.address = address;
+            return Ok(Some(item));
         }
     }
 }
@@ -60,7 +66,7 @@ struct Page {
 }
 
 /// The page that a record holds: none where it is of a kind that holds no page, such as a request.
-fn page(record: Record, limit: u64) -> Result<Option<Page>, Reason> {
+fn page(record: warc::Record, limit: u64) -> Result<Option<Page>, Reason> {
     if !matches!(record.kind(), "response" | "conversion" | "resource") {
         return Ok(None);
     }

@@ -7,9 +7,11 @@ use super::feed::{Cut, Feed};
 use super::json::Elements;
 use super::open::{Progress, Stamp, explain};
 use super::pages::Pages;
+use super::parquet::Column;
 use super::tar::Files;
 use super::wiki::Dump;
-use super::{Format, Input, lines};
+use super::zip::Entries;
+use super::{Cutting, Format, Input, lines};
 use crate::clean::Reason;
 use crate::config::{Limits, Unit};
 use crate::document::Origin;
@@ -64,22 +66,20 @@ enum State {
 }
 
 impl<'a> Records<'a> {
-    /// Opens `input`, which must still be what `stamp` says. `unit` cuts text; every other format has documents of its own;
-    /// those of a table stand in the column `field`.
+    /// Opens `input`, which must still be what `stamp` says, to be cut as `cutting` says.
     ///
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(
         input: &'a Input,
         stamp: Stamp,
-        unit: Unit,
-        field: &str,
+        cutting: &Cutting,
         limits: &Limits,
         progress: &'a Progress,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self> {
         let feed = Feed::open(input, stamp, limits, progress, stop)?;
-        Ok(Self { input, feed, cut: cut(input.format, unit, field), state: State::Begun })
+        Ok(Self { input, feed, cut: cut(input.format, cutting), state: State::Begun })
     }
 
     /// The file that is read.
@@ -90,7 +90,8 @@ impl<'a> Records<'a> {
 }
 
 /// How a format is cut into documents.
-pub(super) fn cut(format: Format, unit: Unit, field: &str) -> Box<dyn Cut> {
+pub(super) fn cut(format: Format, cutting: &Cutting) -> Box<dyn Cut> {
+    let Cutting { unit, field, .. } = cutting;
     match format {
         Format::Jsonl => lines::by(Unit::Line),
         Format::Json => Box::new(Elements::default()),
@@ -98,9 +99,11 @@ pub(super) fn cut(format: Format, unit: Unit, field: &str) -> Box<dyn Cut> {
         Format::Tsv => Box::new(Table::new(b'\t', field)),
         Format::Html => lines::by(Unit::File),
         Format::Warc => Box::new(Pages::default()),
-        Format::Tar => Box::new(Files::new(unit, field)),
+        Format::Tar => Box::new(Files::new(cutting)),
+        Format::Zip => Box::new(Entries::new(cutting)),
+        Format::Parquet => Box::new(Column::new(field)),
         Format::Wiki => Box::new(Dump::default()),
-        Format::Auto | Format::Text | Format::Markdown => lines::by(unit),
+        Format::Auto | Format::Text | Format::Markdown => lines::by(*unit),
     }
 }
 
@@ -121,10 +124,13 @@ impl Iterator for Records<'_> {
             Ok(None) => {
                 let nothing = self.state == State::Begun;
                 self.state = State::Done;
-                if !self.feed.abandoned && !self.feed.unpacked().unchanged() {
-                    return Some(Err(Error::Changed { path: self.input.path.to_path_buf() }));
+                let same = if self.feed.abandoned { Ok(true) } else { self.feed.unpacked().unchanged() };
+                match same {
+                    Ok(true) => {}
+                    Ok(false) => return Some(Err(Error::Changed { path: self.input.path.to_path_buf() })),
+                    Err(fault) => return Some(Err(explain(fault, &self.input.path, 0))),
                 }
-                let origin = Origin { path: Arc::clone(&self.input.path), line: 1 };
+                let origin = Origin { path: Arc::clone(&self.input.path), line: 1, address: None };
                 nothing.then_some(Ok(Item::Dropped(Reason::EmptyFile, origin)))
             }
             Err(fault) => {
@@ -148,9 +154,11 @@ pub(super) mod testing {
         let (_, packing) = Packing::of(path.to_str().expect("a plain name"));
         let progress = Progress::default();
         let limits = Limits { document_bytes: limit, ..Limits::default() };
-        let stamp = stamp(path, &progress, &|| false).expect("stamps");
-        let input = Input { path: path.into(), name: "x".into(), format, packing, part: 0 };
-        Records::open(&input, stamp, unit, "text", &limits, &progress, &|| false).expect("opens").collect()
+        let input = Input { path: path.into(), address: None, name: "x".into(), format, packing, part: 0 };
+        let stamp = stamp(&input, &progress, &|| false).expect("stamps");
+        Records::open(&input, stamp, &Cutting { unit, ..Cutting::default() }, &limits, &progress, &|| false)
+            .expect("opens")
+            .collect()
     }
 
     /// Line, offset, and text or reason.
@@ -222,11 +230,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "before").expect("writes");
         let progress = Progress::default();
-        let stamp = stamp(file.path(), &progress, &|| false).expect("stamps");
+        let input =
+            Input { path: file.path().into(), address: None, name: "x".into(), format: Format::Text, packing: Packing::Plain, part: 0 };
+        let stamp = stamp(&input, &progress, &|| false).expect("stamps");
         std::fs::write(file.path(), "after!").expect("writes");
-        let input = Input { path: file.path().into(), name: "x".into(), format: Format::Text, packing: Packing::Plain, part: 0 };
         let items: Vec<_> =
-            Records::open(&input, stamp, Unit::Line, "text", &Limits::default(), &progress, &|| false).expect("opens").collect();
+            Records::open(&input, stamp, &Cutting::default(), &Limits::default(), &progress, &|| false).expect("opens").collect();
         assert!(matches!(items.last(), Some(Err(Error::Changed { .. }))), "{items:?}");
     }
 

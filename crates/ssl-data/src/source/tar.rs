@@ -3,16 +3,15 @@
 //! Links, devices and sparse files are refused, and so are names that lead out of the archive: what stands for another file is
 //! no text of its own. Each is counted.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::feed::{Cut, Feed};
+use super::member::{Fate, fate, inside};
 use super::records::{self, Item};
-use super::{Format, Packing};
+use super::{Cutting, Format};
 use crate::clean::Reason;
-use crate::config::Unit;
 
 const BLOCK: u64 = 512;
 /// The most bytes of an extended header.
@@ -20,8 +19,7 @@ const HEADER: u64 = 1 << 20;
 
 /// Cuts an archive into its files, and these by their own formats.
 pub(super) struct Files {
-    unit: Unit,
-    field: String,
+    cutting: Cutting,
     /// How the file that stands open is cut, and the bytes that fill its last block.
     open: Option<(Box<dyn Cut>, u64)>,
     archive: Option<Arc<Path>>,
@@ -40,8 +38,8 @@ enum Next {
 }
 
 impl Files {
-    pub(super) fn new(unit: Unit, field: &str) -> Self {
-        Self { unit, field: field.into(), open: None, archive: None, name: None, size: None, number: 0 }
+    pub(super) fn new(cutting: &Cutting) -> Self {
+        Self { cutting: cutting.clone(), open: None, archive: None, name: None, size: None, number: 0 }
     }
 
     /// Reads the next header and opens its file; what is refused is an item.
@@ -82,28 +80,24 @@ impl Files {
         }
         self.number += 1;
         let name = self.name.take().unwrap_or(head.name);
-        let refused = match inside(&name) {
-            Some(path) if matches!(head.kind, b'0' | 0 | b'7') => {
-                let archive = self.archive.clone().unwrap_or_else(|| Arc::clone(&feed.path));
-                self.archive.get_or_insert_with(|| Arc::clone(&archive));
-                let lower = path.to_string_lossy().to_lowercase();
-                let (stem, packing) = Packing::of(&lower);
-                let format = Format::of_name(stem);
-                feed.path = archive.join(path).into();
+        let path = inside(&name).filter(|_| matches!(head.kind, b'0' | 0 | b'7'));
+        let (fate, path) = path.map_or((Fate::Dropped(Reason::Refused), None), |path| (fate(&path, &self.cutting), Some(path)));
+        let archive = Arc::clone(self.archive.get_or_insert_with(|| Arc::clone(&feed.path)));
+        let line = if path.is_some() { 1 } else { self.number };
+        feed.path = path.map_or_else(|| Arc::clone(&archive), |path| archive.join(path).into());
+        let item = match fate {
+            Fate::Read(format) => {
                 feed.format = format;
-                if packing == Packing::Plain && format != Format::Tar {
-                    feed.enter(size);
-                    self.open = Some((records::cut(format, self.unit, &self.field), fill));
-                    return Ok(Next::More);
-                }
-                Reason::NotText
+                feed.enter(size);
+                self.open = Some((records::cut(format, &self.cutting), fill));
+                return Ok(Next::More);
             }
-            _ => Reason::Refused,
+            Fate::Dropped(reason) => Next::Item(feed.dropped(reason, line)),
+            Fate::Passed => Next::More,
         };
-        let item = feed.dropped(refused, if refused == Reason::Refused { self.number } else { 1 });
         self.close(feed);
         feed.skip(size.saturating_add(fill))?;
-        Ok(Next::Item(item))
+        Ok(item)
     }
 
     /// Takes a name and a size out of a pax header: lines of `LENGTH KEY=VALUE`.
@@ -194,18 +188,4 @@ fn number(field: &[u8]) -> Option<u64> {
     }
     let digits = field.split(|&byte| byte == 0).next().unwrap_or(&[]).trim_ascii();
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-}
-
-/// The path of a file within its archive; none where it leads out of it.
-fn inside(name: &[u8]) -> Option<PathBuf> {
-    let name = String::from_utf8_lossy(name);
-    let mut path = PathBuf::new();
-    for part in Path::new(OsStr::new(&*name)).components() {
-        match part {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    (!path.as_os_str().is_empty()).then_some(path)
 }

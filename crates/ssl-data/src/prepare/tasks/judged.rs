@@ -43,17 +43,22 @@ enum Line {
 struct Place {
     path: String,
     line: u64,
+    address: Option<String>,
 }
 
 impl From<&Origin> for Place {
     fn from(origin: &Origin) -> Self {
-        Self { path: origin.path.to_string_lossy().into_owned(), line: origin.line }
+        Self {
+            path: origin.path.to_string_lossy().into_owned(),
+            line: origin.line,
+            address: origin.address.as_deref().map(str::to_owned),
+        }
     }
 }
 
 impl From<Place> for Origin {
     fn from(place: Place) -> Self {
-        Self { path: Path::new(&place.path).into(), line: place.line }
+        Self { path: Path::new(&place.path).into(), line: place.line, address: place.address.map(Into::into) }
     }
 }
 

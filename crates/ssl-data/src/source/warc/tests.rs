@@ -22,9 +22,9 @@ fn golden() -> Value {
 /// All entries of an archive, read as a run reads them.
 fn entries(path: &Path, limit: u64) -> Vec<Entry> {
     let (_, packing) = Packing::of(path.to_str().expect("a plain name"));
-    let input = Input { path: path.into(), name: "x".into(), format: Format::Warc, packing, part: 0 };
+    let input = Input { path: path.into(), address: None, name: "x".into(), format: Format::Warc, packing, part: 0 };
     let progress = Progress::default();
-    let stamp = stamp(path, &progress, &|| false).expect("stamps");
+    let stamp = stamp(&input, &progress, &|| false).expect("stamps");
     let mut feed = crate::source::feed::Feed::open(&input, stamp, &Limits::default(), &progress, &|| false).expect("opens");
     let mut archive = Archive::new(limit);
     std::iter::from_fn(|| archive.next(&mut feed).expect("reads")).collect()

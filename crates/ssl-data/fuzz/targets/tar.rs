@@ -1,0 +1,9 @@
+//! Files that end in `.tar`.
+#![no_main]
+
+#[path = "../read.rs"]
+mod read;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = read::read(".tar", "auto", bytes);
+});
