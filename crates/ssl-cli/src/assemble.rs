@@ -51,7 +51,12 @@ impl Session {
     /// By the flags that every verb takes.
     pub(crate) fn new(common: &Common) -> Self {
         let style = if common.quiet { Style::Quiet } else { Style::for_stderr() };
-        Self { progress: Arc::new(Progress::new(style)), device: common.device, threads: common.threads.map(usize::from), local: 0 }
+        Self {
+            progress: Arc::new(Progress::new(style)),
+            device: common.device,
+            threads: common.threads.map(usize::from),
+            local: 0,
+        }
     }
 
     /// The same for one rank of several: only the one that leads has a voice, and each process of a machine has its own GPU.

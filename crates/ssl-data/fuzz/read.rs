@@ -37,7 +37,7 @@ pub(crate) fn read(end: &str, format: &str, bytes: &[u8]) -> Came {
         "paths": [file.path()],
         "format": format,
         "tokenizer": { "char": {} },
-        "document": if bytes.len() % 2 == 0 { "line" } else { "block" },
+        "document": if bytes.len().is_multiple_of(2) { "line" } else { "block" },
         "limits": { "document-bytes": DOCUMENT, "expansion": EXPANSION },
         "clean": { "bad-utf8": "detect", "mojibake": true, "boilerplate": ["gutenberg", "mail"] },
     });

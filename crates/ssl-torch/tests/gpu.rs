@@ -13,6 +13,7 @@ use ssl_torch::{Choice, Runtime, generator, memory};
 use tch::{Device, Kind, Tensor};
 
 /// One test at a time: libtorch has one generator, and a recording does not bear much beside it.
+#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
 fn device() -> Option<(Device, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
@@ -62,11 +63,14 @@ fn norms_are_those_of_fp64() {
     let Some((device, _turn)) = device() else { return };
     for (kind, tolerance) in TYPES {
         for (n, d) in [(1, 8), (3, 5), (130, 33), (2049, 384), (700, 768), (9, 2048), (5, 4096)] {
-            for (centre, with_branch, with_bias) in
-                [(Centre::Mean, true, true), (Centre::Mean, false, false), (Centre::Origin, true, false), (Centre::Origin, false, true)]
-            {
-                let [x, branch, gain, bias] =
-                    [(&[n, d][..], 1), (&[n, d][..], 2), (&[d][..], 3), (&[d][..], 4)].map(|(shape, seed)| leaf(shape, seed, kind, device));
+            for (centre, with_branch, with_bias) in [
+                (Centre::Mean, true, true),
+                (Centre::Mean, false, false),
+                (Centre::Origin, true, false),
+                (Centre::Origin, false, true),
+            ] {
+                let [x, branch, gain, bias] = [(&[n, d][..], 1), (&[n, d][..], 2), (&[d][..], 3), (&[d][..], 4)]
+                    .map(|(shape, seed)| leaf(shape, seed, kind, device));
                 let ours = Norm { centre, gain: &gain.0, bias: with_bias.then_some(&bias.0), eps: 1e-5 };
                 let (stream, y) =
                     if with_branch { ours.after(&x.0, &branch.0).expect("a norm") } else { ours.beside(&x.0).expect("a norm") };
@@ -77,7 +81,7 @@ fn norms_are_those_of_fp64() {
                 };
                 let mut expected: Tensor = &centred / (centred.square().mean_dim(-1, true, Kind::Double) + 1e-5).sqrt() * &gain.1;
                 if with_bias {
-                    expected = expected + &bias.1;
+                    expected += &bias.1;
                 }
                 let what = format!("{centre:?} of {n} x {d}, branch {with_branch}, {kind:?}");
                 close(&stream, &sum, tolerance, &what);
@@ -132,7 +136,8 @@ fn the_loss_is_that_of_fp64() {
             let targets = (Tensor::arange(n, (Kind::Int64, Device::Cpu)) * 7).remainder(v);
             let weights = numbers(&[n], 3).abs();
             let (total, nats) =
-                kernels::linear_cross_entropy(&hidden, &head, &targets.to_device(device), &weights.to_device(device)).expect("a loss");
+                kernels::linear_cross_entropy(&hidden, &head, &targets.to_device(device), &weights.to_device(device))
+                    .expect("a loss");
             let logits = wide_hidden.mm(&wide_head.tr());
             let expected = -logits.log_softmax(-1, Kind::Double).gather(1, &targets.unsqueeze(1), false).squeeze_dim(1);
             let expected_total = (&expected * weights.to_kind(Kind::Double)).sum(Kind::Double);
@@ -162,7 +167,8 @@ fn attention_is_that_of_fp64() {
                 let scale = 1.0 / (e as f64).sqrt();
                 let found = kernels::attention_packed(&qkv, h, g, causal, scale).expect("attention");
                 let heads = wide.view([b, t, h + 2 * g, e]).transpose(1, 2);
-                let part = |from: i64, count: i64, times: i64| heads.narrow(1, from, count).repeat_interleave_self_int(times, 1, None);
+                let part =
+                    |from: i64, count: i64, times: i64| heads.narrow(1, from, count).repeat_interleave_self_int(times, 1, None);
                 let (q, k, v) = (part(0, h, 1), part(h, g, h / g), part(h + g, g, h / g));
                 let mut scores = q.matmul(&k.transpose(2, 3)) * scale;
                 if causal {
@@ -176,7 +182,10 @@ fn attention_is_that_of_fp64() {
                 close(&qkv.grad(), &wide.grad(), tolerance, &what);
                 let again = qkv.grad().copy();
                 let _ = qkv.grad().zero_();
-                backward(&kernels::attention_packed(&qkv, h, g, causal, scale).expect("attention"), &expected.detach().set_requires_grad(true));
+                backward(
+                    &kernels::attention_packed(&qkv, h, g, causal, scale).expect("attention"),
+                    &expected.detach().set_requires_grad(true),
+                );
                 assert_eq!(qkv.grad(), again, "the same bits each time: {what}");
             }
         }

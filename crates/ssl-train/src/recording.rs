@@ -46,7 +46,13 @@ impl Recording {
     ///
     /// # Errors
     /// When an operation fails.
-    pub(crate) fn pass(&mut self, model: &dyn Model, params: &Params, batch: &Batch<Tensor>, way: Pass) -> ssl_torch::Result<Loss> {
+    pub(crate) fn pass(
+        &mut self,
+        model: &dyn Model,
+        params: &Params,
+        batch: &Batch<Tensor>,
+        way: Pass,
+    ) -> ssl_torch::Result<Loss> {
         let plain = || ssl_torch::guard(|| plain(model, batch, way));
         if !Self::serves(model, params) || way != Pass::Train || self.refused {
             return plain();

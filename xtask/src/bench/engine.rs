@@ -195,7 +195,7 @@ impl Bench {
                 Err(fault) => skipped = Some(fault.to_string()),
             }
         }
-        Ok(row(task, &mine, &theirs, skipped))
+        Ok(row(task, &mine, &theirs, skipped.as_deref()))
     }
 
     /// Prepares a corpus of `LARGE` bytes and looks at the most memory that this took.
@@ -247,7 +247,7 @@ fn faster(a: Value, b: Value) -> Value {
     }
 }
 
-fn row(task: &Task, ours: &Value, theirs: &Value, skipped: Option<String>) -> Value {
+fn row(task: &Task, ours: &Value, theirs: &Value, skipped: Option<&str>) -> Value {
     let speed = |result: &Value| {
         let done =
             if task.unit == "MB/s" { result["bytes"].as_f64().map(|bytes| bytes / 1e6) } else { result["documents"].as_f64() };
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_peer_that_is_absent_is_said_to_be_skipped() {
         let turn = json!({"seconds": 0.5, "documents": 100, "bytes": 1});
-        let row = row(&TASKS[0], &turn, &Value::Null, Some("no datatrove here".into()));
+        let row = row(&TASKS[0], &turn, &Value::Null, Some("no datatrove here"));
         assert_eq!((row["met"].is_null(), row["times"].is_null()), (true, true));
         assert!(table(&[row]).ends_with("datatrove skipped: no datatrove here"));
     }

@@ -3,8 +3,8 @@
 #
 #   ./gpu-check PYTORCH [DEVICE]    such as: ./gpu-check ~/venv cuda:0
 #
-# Training on the device must reach the loss that the CPU reaches, and go on from a checkpoint; then steps are timed, beside
-# PyTorch's where PYTORCH is a virtual environment. Exit code 0: all passed; 1: something failed; 4: there is no GPU to check.
+# Kernels must give what the CPU gives, training must reach the CPU's loss and go on from a checkpoint to the bit; then steps are timed, beside
+# PyTorch's, eager and compiled, where PYTORCH is a virtual environment. In fp32 PyTorch's products are TF32, ours are not. Exit code 0: all passed; 1: something failed; 4: there is no GPU to check.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# -lt 1 ]; then
@@ -90,27 +90,31 @@ if train "train on the CPU" cpu cpu 60 fp32; then
     done
 fi
 
-# ROWS, in place of the shape's own where it is not 0.
-bench() { # SHAPE DTYPE ROWS
+# What the document in $work/out tells of speed, in few digits.
+speed() { awk -v t="$(number tokens_per_second)" -v d="$(number peak_device_mib)" 'BEGIN { printf "%.0f tokens/s, %.0f MiB", t, d }'; }
+share() { awk -v m="$(number mfu)" -v p="$(number peak_flops)" 'BEGIN { printf "%.1f %% of %.0f TFLOP/s", m * 100, p / 1e12 }'; }
+
+# ROWS, in place of the shape's own where they are given.
+bench() { # SHAPE DTYPE [ROWS]
     upper=$(echo "$1" | tr abc ABC)
-    name="$upper $2${3:+, $3 rows}"
-    if try "$name" ./start "$pytorch" bench "fixtures/runs/bench-$1.toml" --dtype "$2" --device "$device" --json ${3:+--set} \
+    case=$upper\ $2${3:+\ x\ $3}
+    if try "$case" ./start "$pytorch" bench "fixtures/runs/bench-$1.toml" --dtype "$2" --device "$device" --json ${3:+--set} \
         ${3:+train.batch-rows=$3}; then
-        row "$name" timed "$(number tokens_per_second) tokens/s, MFU $(number mfu) of $(number peak_flops), $(number peak_device_mib) MiB, first step $(number first_step_seconds) s"
+        row "$case" timed "$(speed), $(share), first step after $(number first_step_seconds | cut -c1-4) s"
     fi
     [ -x "$pytorch/bin/python" ] || return 0
     for way in "" --compile; do
-        if try "$name, PyTorch $way" "$pytorch/bin/python" fixtures/bench/pytorch_gpt.py --shape "$upper" --dtype "$2" --device "$device" \
-            ${3:+--rows} $3 $way; then
-            row "$name, PyTorch $way" timed "$(number tokens_per_second) tokens/s, $(number peak_device_mib) MiB"
+        if try "$case PyTorch $way" "$pytorch/bin/python" fixtures/bench/pytorch_gpt.py --shape "$upper" --dtype "$2" \
+            --device "$device" ${3:+--rows} $3 $way; then
+            row "$case PyTorch $way" timed "$(speed)"
         fi
     done
 }
 # GPT-2 124M as llm.c trains it: 64 rows of 1024 tokens.
 bench c bf16 64
-bench a bf16 ""
-bench b bf16 ""
-bench c bf16 ""
-bench a fp32 ""
-bench c fp32 ""
+bench a bf16
+bench b bf16
+bench c bf16
+bench a fp32
+bench c fp32
 finish $failed

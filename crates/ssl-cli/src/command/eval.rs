@@ -177,6 +177,9 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
     opened.vocab()?;
     let config = DataConfig {
         paths: vec![data.into()],
+        sources: std::collections::BTreeMap::new(),
+        curriculum: Vec::new(),
+        members: Vec::new(),
         format: Format::Auto,
         field: opened.run.as_ref().map_or_else(|| "text".into(), |run| run.data.field.clone()),
         document: opened.run.as_ref().map_or(Unit::File, |run| run.data.document),

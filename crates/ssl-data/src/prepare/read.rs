@@ -189,7 +189,7 @@ fn folder(spool: &Path) -> PathBuf {
 
 /// A record after cleaning.
 pub(super) enum Judged {
-    Kept(Document, Repairs, TextHash, Notes),
+    Kept(Document, Repairs, TextHash, Box<Notes>),
     Dropped(Reason, Origin),
     Unreadable(Reason, Error),
 }
@@ -206,7 +206,7 @@ fn judge(item: Item, config: &DataConfig, tools: &Tools) -> Judged {
                 Verdict::Kept(document, repairs) => match curate(document, config, tools) {
                     Ok((document, notes)) => {
                         let hash = TextHash::of(&document.text);
-                        Judged::Kept(document, repairs, hash, notes)
+                        Judged::Kept(document, repairs, hash, Box::new(notes))
                     }
                     Err(reason) => Judged::Dropped(reason, origin),
                 },

@@ -230,8 +230,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "before").expect("writes");
         let progress = Progress::default();
-        let input =
-            Input { path: file.path().into(), address: None, name: "x".into(), format: Format::Text, packing: Packing::Plain, part: 0 };
+        let input = Input {
+            path: file.path().into(),
+            address: None,
+            name: "x".into(),
+            format: Format::Text,
+            packing: Packing::Plain,
+            part: 0,
+        };
         let stamp = stamp(&input, &progress, &|| false).expect("stamps");
         std::fs::write(file.path(), "after!").expect("writes");
         let items: Vec<_> =

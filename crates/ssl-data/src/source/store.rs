@@ -70,6 +70,10 @@ impl Store {
 
     /// Reads some of the bytes from `at` on; none only at their end.
     pub(super) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg_attr(
+            not(feature = "remote"),
+            expect(clippy::infallible_destructuring_match, reason = "with the feature there are two kinds")
+        )]
         let file = match &self.bytes {
             Bytes::File(file) => file,
             #[cfg(feature = "remote")]

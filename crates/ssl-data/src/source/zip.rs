@@ -46,7 +46,7 @@ impl Entries {
         while let Some(entry) = archive.directory.next(&archive.store)? {
             feed.count(0, 0)?;
             archive.number += 1;
-            let Some(entry) = entry else { return Ok(Some(feed.dropped(Reason::Damaged, archive.number))) };
+            let Ok(entry) = entry else { return Ok(Some(feed.dropped(Reason::Damaged, archive.number))) };
             if entry.name.ends_with(b"/") {
                 continue;
             }

@@ -94,7 +94,9 @@ impl Meeting {
                 let answer = store.get(BEGUN).and_then(|word| Ok((word, store.get(COUNT)?)));
                 let last = !matches!(answer, Ok((None, _)));
                 let count = answer.as_ref().ok().and_then(|(_, count)| count.clone());
-                if (last || count != seen) && sender.send(answer.map(|(word, _)| word)).is_err() || last {
+                let news = last || count != seen;
+                let gone = news && sender.send(answer.map(|(word, _)| word)).is_err();
+                if last || gone {
                     return;
                 }
                 seen = count;
@@ -112,7 +114,8 @@ impl Meeting {
                 }
                 Err(RecvTimeoutError::Timeout) if heard.elapsed() < self.timeout => {}
                 Err(_) => {
-                    let fault = GroupFault::TimedOut { what: "waiting for rank 0 to prepare", seconds: self.timeout.as_secs_f64() };
+                    let fault =
+                        GroupFault::TimedOut { what: "waiting for rank 0 to prepare", seconds: self.timeout.as_secs_f64() };
                     return Err(ssl_torch::Error::Group { seat: self.launch.seat, fault }.into());
                 }
             }

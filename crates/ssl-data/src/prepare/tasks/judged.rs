@@ -97,7 +97,7 @@ impl Fault {
 pub(super) fn write(file: &mut Writer, part: u32, judged: Judged) -> Result<()> {
     match judged {
         Judged::Kept(document, repairs, _, notes) => {
-            file.json(&Line::Kept { part, place: (&document.origin).into(), repairs, notes })?;
+            file.json(&Line::Kept { part, place: (&document.origin).into(), repairs, notes: *notes })?;
             file.push(document.text.as_bytes())
         }
         Judged::Dropped(reason, origin) => file.json(&Line::Dropped { part, place: (&origin).into(), reason }),
@@ -119,7 +119,7 @@ pub(super) fn read<'a>(path: &Path, unpacked: &'a Cell<u64>) -> Result<impl Iter
             Line::Kept { part, place, repairs, notes } => {
                 let text = file.text()?;
                 let hash = TextHash::of(&text);
-                (part, Judged::Kept(Document { text, origin: place.into() }, repairs, hash, notes))
+                (part, Judged::Kept(Document { text, origin: place.into() }, repairs, hash, Box::new(notes)))
             }
             Line::Dropped { part, place, reason } => (part, Judged::Dropped(reason, place.into())),
             Line::Unreadable { part, reason, fault } => (part, Judged::Unreadable(reason, fault.error())),

@@ -30,6 +30,10 @@ pub(super) struct Directory {
     left: u64,
 }
 
+/// Where a member's head should be is none, or one that contradicts itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoHead;
+
 /// What is known of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -87,8 +91,8 @@ impl Directory {
         Ok(Some(Self { at: begin, end, start: begin, before, left }))
     }
 
-    /// The next member; none behind the last, and nothing of it where its head is none.
-    pub(super) fn next(&mut self, store: &Store) -> io::Result<Option<Option<Entry>>> {
+    /// The next member; none behind the last.
+    pub(super) fn next(&mut self, store: &Store) -> io::Result<Option<Result<Entry, NoHead>>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -96,14 +100,14 @@ impl Directory {
         let head = store.bytes(self.at, HEAD)?;
         if head.len() != HEAD || !head.starts_with(b"PK\x01\x02") {
             self.left = 0;
-            return Ok(Some(None));
+            return Ok(Some(Err(NoHead)));
         }
         let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16_at(&head, at)));
         let rest = store.bytes(self.at + HEAD as u64, name + extra)?;
         self.at += (HEAD + name + extra + comment) as u64;
         if rest.len() != name + extra || self.at > self.end {
             self.left = 0;
-            return Ok(Some(None));
+            return Ok(Some(Err(NoHead)));
         }
         let (name, extra) = rest.split_at(name);
         let flags = u16_at(&head, 8);
@@ -119,7 +123,7 @@ impl Directory {
             size: u32_at(&head, 24),
             at: u32_at(&head, 42),
         };
-        Ok(Some(entry.extend(extra).then_some(entry)))
+        Ok(Some(if entry.extend(extra) { Ok(entry) } else { Err(NoHead) }))
     }
 
     /// Where the bytes of a member stand; none where its own head is not what the directory says.
