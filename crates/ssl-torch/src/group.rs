@@ -53,13 +53,6 @@ impl Store {
     /// When the port is taken, or nobody answers.
     pub fn tcp(host: &str, port: u16, serves: bool, seat: Seat, timeout: Duration) -> Result<Self> {
         let address = format!("{host}:{port}");
-        let host = host.to_owned();
-        let answer = in_time(timeout, move || Self::connect(&host, port, serves, seat, timeout));
-        answer.unwrap_or_else(|| Err(silent(address, seat)))
-    }
-
-    fn connect(host: &str, port: u16, serves: bool, seat: Seat, timeout: Duration) -> Result<Self> {
-        let address = format!("{host}:{port}");
         let mut raw = ptr::null_mut();
         let name = text(host, seat)?;
         // SAFETY: the name lives through the call, which writes a new store or nothing.
@@ -180,8 +173,11 @@ impl Group {
     pub fn join(store: Store, interface: Option<&str>) -> Result<Self> {
         let (seat, timeout, address) = (store.seat, store.timeout, store.address.clone());
         let interface = interface.map(str::to_owned);
-        let answer = in_time(timeout, move || Self::meet(store, interface.as_deref()));
-        answer.unwrap_or_else(|| Err(silent(address, seat)))
+        let (sender, receiver) = channel();
+        // c10d waits without end for an answer of a server that is stopped; a thread does that in our place.
+        thread::spawn(move || sender.send(Self::meet(store, interface.as_deref())));
+        let silent = |_| GroupFault::NoStore { address, message: "it does not answer".into() }.at(seat);
+        receiver.recv_timeout(2 * timeout + POLL).map_err(silent)?
     }
 
     fn meet(store: Store, interface: Option<&str>) -> Result<Self> {
@@ -388,19 +384,6 @@ fn reached_from(host: &str, port: u16) -> Option<String> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(address).ok()?;
     Some(socket.local_addr().ok()?.ip().to_string())
-}
-
-/// What `ask` gives, unless that takes twice as long as it may: c10d waits without end for an answer of a server that is stopped, and
-/// a thread does that in our place.
-fn in_time<T: Send + 'static>(timeout: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || sender.send(ask()));
-    receiver.recv_timeout(2 * timeout + POLL).ok()
-}
-
-/// A store that took the connection and says no more.
-fn silent(address: String, seat: Seat) -> Error {
-    GroupFault::NoStore { address, message: "it does not answer".into() }.at(seat)
 }
 
 fn text(words: &str, seat: Seat) -> Result<CString> {
