@@ -58,29 +58,6 @@ fn a_stopped_rank_is_given_up_after_the_timeout() {
     assert!(last(&place, "out").join("DONE").is_file());
 }
 
-/// Wherever it was: taking the folder, preparing, or on its way to the others.
-#[test]
-fn a_first_rank_that_stops_before_training_is_given_up() {
-    let place = Place::new();
-    slow(&place, 2);
-    let mut children = ranks(&place, 2, "out", &[]);
-    let start = Instant::now();
-    while !place.path("out/run.lock").exists() {
-        assert!(start.elapsed() < Duration::from_secs(20), "rank 0 takes the folder");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    signal(&children[0], "-STOP");
-    let start = Instant::now();
-    let other = children.pop().expect("rank 1");
-    let code = other.wait_with_output().expect("an end").status.code();
-    let took = start.elapsed();
-    signal(&children[0], "-KILL");
-    let _ = ended(&place, "out", children);
-    let told = place.read("out-1.txt");
-    assert!(code == Some(4) && told.contains("rank 1 of 2: ") && told.contains("hint: "), "{code:?} {told}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
-}
-
 #[test]
 fn a_rank_that_never_arrives_is_named() {
     let place = Place::new();
