@@ -142,8 +142,11 @@ fn one_thread_repeats_to_the_bit_and_several_learn_as_well() {
     let (again, outputs, _) = learn(1, Units::Best, target());
     assert!(input.equal(&again) && output.equal(&outputs));
     let (_, _, four) = learn(4, Units::Best, target());
-    // Knowing nothing costs 6 ln 2 = 4.16 a prediction.
-    assert!(one < 2.6 && (four / one - 1.0).abs() < 0.05, "{one} {four}");
+    // Knowing nothing costs 6 ln 2 a prediction; what is learned is what comes off that. The order of the updates is chance, and what
+    // is left of so easy a task differs by a tenth from one order to the next.
+    let nothing = 6.0 * std::f64::consts::LN_2;
+    let (one, four) = (nothing - one, nothing - four);
+    assert!(one > 0.9 * nothing && four > 0.97 * one, "{one} {four} of {nothing}");
 }
 
 #[test]
