@@ -224,7 +224,7 @@ pub struct VocabConfig {
     #[serde(default = "default_sample_bytes")]
     pub sample_bytes: u64,
     /// Memory for the different words of the sample and for what is learned from them; absent, 256 MiB. A sample of any size is read
-    /// within it: if its different words are more, the rarest are left out. For byte-level BPE; the others hold the sample itself.
+    /// within it: if its different words are more, the rarest are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
 }

@@ -69,21 +69,34 @@ enum Encoder {
 }
 
 impl Vocab {
-    /// Learns a vocabulary from texts. Equal texts give equal vocabularies, save for Unigram, whose trainer adds fractions in
-    /// the order of a hash table: its scores may differ in the last places, and rare pieces with them.
+    /// Learns a vocabulary from texts. Equal texts give equal vocabularies, on any number of threads.
     ///
-    /// `specials` are tokens that no text becomes, beside the separator; one that a loaded file lacks gets an id at its end.
+    /// `specials` are tokens that no text becomes, beside the separator; one that a loaded file lacks gets an id at its end. Counts
+    /// that memory does not hold are put into the system's temporary folder; [`Self::train_within`] takes another.
     ///
     /// # Errors
     /// When there is no text, or the library cannot train on it, or a configured file cannot be loaded.
     pub fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig, specials: &[String]) -> Result<Self> {
+        Self::train_within(texts, config, specials, &std::env::temp_dir())
+    }
+
+    /// The same, with temporary files in `folder`.
+    ///
+    /// # Errors
+    /// As above, and when the folder's disk refuses.
+    pub fn train_within(
+        texts: impl Iterator<Item = String>,
+        config: &TokenizerConfig,
+        specials: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
         match config {
             TokenizerConfig::File { path } => {
                 let mut tokenizer = load::load(path)?;
                 special::complete(&mut tokenizer, specials)?;
                 Self::of(tokenizer, path)
             }
-            _ => Self::of(train::train(texts, config, specials)?, Path::new("trained tokenizer")),
+            _ => Self::of(train::train(texts, config, specials, folder)?, Path::new("trained tokenizer")),
         }
     }
 

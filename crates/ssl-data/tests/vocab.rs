@@ -345,6 +345,69 @@ proptest! {
     }
 }
 
+/// `WordPiece` of the same texts by the library. Continuations are handed to it as special tokens, in order: it gives them ids in the
+/// order of a hash table.
+fn pieces_by_the_library(texts: &[&str], tokens: usize) -> Value {
+    use tokenizers::models::TrainerWrapper;
+    use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+    use tokenizers::normalizers::BertNormalizer;
+    use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+    let mut tokenizer = Tokenizer::new(WordPiece::builder().unk_token("[UNK]".into()).build().expect("a model"));
+    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, Some(false), false))).expect("a normalizer");
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    let ours: TokenizerConfig = serde_json::from_value(json!({ "wordpiece": { "vocab-tokens": 8 } })).expect("a tokenizer");
+    let ours = Vocab::train(texts.iter().map(ToString::to_string), &ours, &[]).expect("a vocabulary");
+    let ours: Value = serde_json::from_str(ours.json()).expect("JSON");
+    let mut inside: Vec<&String> =
+        ours["model"]["vocab"].as_object().expect("tokens").keys().filter(|name| name.starts_with("##")).collect();
+    inside.sort();
+    let special = [SEPARATOR, "[UNK]"].into_iter().chain(inside.into_iter().map(String::as_str));
+    let mut trainer: TrainerWrapper = WordPieceTrainer::builder()
+        .vocab_size(tokens)
+        .special_tokens(special.map(|word| tokenizers::AddedToken::from(word, true)).collect())
+        .show_progress(false)
+        .build()
+        .into();
+    let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+    tokenizer.train(&mut trainer, texts.into_iter()).expect("trains");
+    serde_json::to_value(tokenizer.get_model()).expect("JSON")["vocab"].clone()
+}
+
+#[test]
+fn wordpiece_training_learns_what_the_library_learns() {
+    let runs = "aaaa aaaaa aab aba abab bcbc abcabc cabcab ccc bc abc abcd bcd aabcd ".repeat(40);
+    let sets: [&[&str]; 3] = [&TEXTS[..1], &TEXTS[3..], &[&runs]];
+    for texts in sets {
+        for tokens in [300, 700] {
+            let config: TokenizerConfig =
+                serde_json::from_value(json!({ "wordpiece": { "vocab-tokens": tokens } })).expect("a tokenizer");
+            let ours = Vocab::train(texts.iter().map(ToString::to_string), &config, &[]).expect("a vocabulary");
+            let ours: Value = serde_json::from_str(ours.json()).expect("JSON");
+            assert_eq!(ours["model"]["vocab"], pieces_by_the_library(texts, tokens), "{tokens}");
+        }
+    }
+}
+
+#[test]
+fn vocabularies_are_functions_of_the_texts_on_any_number_of_threads() {
+    // Characters that are too rare for training come back with dealt-out scores, equal ones side by side.
+    let rare: String = ('α'..='ω').chain('а'..='я').map(|c| format!("{c}{c} ")).collect();
+    let texts: Vec<String> = TEXTS.iter().map(|text| text.repeat(3)).chain([rare]).collect();
+    for kind in ["byte-bpe", "wordpiece", "unigram"] {
+        let config: TokenizerConfig = serde_json::from_value(json!({ kind: { "vocab-tokens": 420 } })).expect("a tokenizer");
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let vocab = pool.install(|| Vocab::train(texts.iter().cloned(), &config, &[])).expect("a vocabulary");
+            vocab.json().to_owned()
+        };
+        let one = on(1);
+        // Hash tables begin anew each time.
+        for threads in [1, 2, 3, 4] {
+            assert_eq!(on(threads), one, "{kind} on {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn a_sample_that_memory_does_not_hold_trains_on_its_frequent_words() {
     let config: TokenizerConfig =

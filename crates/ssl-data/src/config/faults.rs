@@ -97,12 +97,11 @@ impl DataConfig {
                 "there is nothing to train on".into(),
                 "16777216 is the default",
             );
-            let bounded = name == "byte-bpe";
             check(
-                vocab.memory_mib.is_none_or(|memory| bounded && memory > 0),
+                vocab.memory_mib.is_none_or(|memory| memory > 0),
                 &format!("tokenizer.{name}.memory-mib"),
-                if bounded { "0 MiB hold no word".into() } else { format!("{name} holds its whole sample in memory") },
-                if bounded { "256 is the default" } else { "lower sample-bytes instead" },
+                "0 MiB hold no word".into(),
+                "256 is the default",
             );
         }
         if let TokenizerConfig::Word(words) = &self.tokenizer {

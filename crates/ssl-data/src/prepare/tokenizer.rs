@@ -31,7 +31,8 @@ pub(super) fn run(config: &DataConfig, cleaned: &Cleaned, spool: &Path, into: &P
         }
     };
     let mut sample = Sample::open(spool, cleaned.spool_bytes, cleaned.division, cleaned.train_bytes, sample_bytes, watch)?;
-    let vocab = Vocab::train(&mut sample, &config.tokenizer, &config.special_tokens);
+    let folder = into.parent().unwrap_or(Path::new("."));
+    let vocab = Vocab::train_within(&mut sample, &config.tokenizer, &config.special_tokens, folder);
     // The sample of a run that was stopped, or of a spool that could not be read, is not the whole sample.
     if let Some(fault) = sample.fault {
         return Err(fault);

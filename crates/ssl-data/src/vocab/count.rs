@@ -5,16 +5,18 @@
 //! rarest are left out: all words of the count at which the room ends, and of lower ones, so that what is kept is a function of the
 //! text and the bound.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::fs::File;
 use std::hash::BuildHasherDefault;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::path::Path;
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::split::{self, word_end};
+use super::split;
 use crate::document::BORDER;
 
 /// Text that is counted as one piece of work.
@@ -23,10 +25,15 @@ const WORK_BYTES: usize = 1 << 18;
 const BATCH_BYTES: usize = 8 << 20;
 /// Counts from here on are one class when it is decided which words are left out; none of these is.
 const CLASSES: usize = 1 << 16;
+/// Files that are open at once; when there are more, they become one.
+const FILES: usize = 64;
 
 type Table<K> = HashMap<K, u64, BuildHasherDefault<Xxh3Default>>;
 
-/// A word in GPT-2's sense, as bytes, and how often it occurs.
+/// Cuts a text into what is counted.
+pub(super) type Cut<'c> = dyn for<'a> Fn(&'a str) -> io::Result<Vec<Cow<'a, [u8]>>> + Sync + 'c;
+
+/// A word as bytes, and how often it occurs.
 pub(super) type Counted = (Box<[u8]>, u64);
 
 /// What a word costs, in the table or while its pairs are joined.
@@ -43,12 +50,12 @@ pub(super) struct Counts {
     pub(super) rare_occurrences: u64,
 }
 
-/// Counts the words of `texts` within about `bytes` of memory.
+/// Counts the words of `texts` within about `bytes` of memory; what that does not hold is put into `folder`.
 ///
 /// # Errors
-/// When temporary files cannot be written.
-pub(super) fn count(texts: impl Iterator<Item = String>, bytes: usize) -> io::Result<Counts> {
-    let mut counter = Counter { bytes, ..Counter::default() };
+/// When temporary files cannot be written, or a text cannot be cut.
+pub(super) fn count(texts: impl Iterator<Item = String>, cut: &Cut<'_>, bytes: usize, folder: &Path) -> io::Result<Counts> {
+    let mut counter = Counter::new(cut, bytes, folder);
     let (mut batch, mut waiting) = (Vec::new(), 0);
     let most = BATCH_BYTES.min(bytes / 8 + 1);
     for text in texts {
@@ -64,33 +71,36 @@ pub(super) fn count(texts: impl Iterator<Item = String>, bytes: usize) -> io::Re
     counter.finish()
 }
 
-#[derive(Default)]
-struct Counter {
+struct Counter<'a> {
+    cut: &'a Cut<'a>,
+    bytes: usize,
+    folder: &'a Path,
     table: Table<Box<[u8]>>,
     cost: usize,
-    bytes: usize,
     files: Vec<File>,
 }
 
-impl Counter {
+impl<'a> Counter<'a> {
+    fn new(cut: &'a Cut<'a>, bytes: usize, folder: &'a Path) -> Self {
+        Self { cut, bytes, folder, table: Table::default(), cost: 0, files: Vec::new() }
+    }
+
     fn add(&mut self, texts: &[String]) -> io::Result<()> {
         let sides = texts.iter().flat_map(|text| text.split(BORDER));
         let pieces: Vec<&str> = sides.flat_map(|side| split::pieces(side, WORK_BYTES)).collect();
-        let tables = pieces.par_iter().fold(Table::default, |mut table, text| {
-            let mut at = 0;
-            while at < text.len() {
-                let end = word_end(text, at);
-                *table.entry(&text.as_bytes()[at..end]).or_default() += 1;
-                at = end;
+        let cut = self.cut;
+        let tables = pieces.par_iter().try_fold(Table::default, |mut table, text| {
+            for word in cut(text)? {
+                *table.entry(word).or_default() += 1;
             }
-            table
+            io::Result::Ok(table)
         });
-        for (word, count) in tables.collect::<Vec<Table<&[u8]>>>().into_iter().flatten() {
-            if let Some(known) = self.table.get_mut(word) {
+        for (word, count) in tables.collect::<io::Result<Vec<Table<Cow<'_, [u8]>>>>>()?.into_iter().flatten() {
+            if let Some(known) = self.table.get_mut(&*word) {
                 *known += count;
             } else {
-                self.table.insert(word.into(), count);
-                self.cost += cost(word);
+                self.cost += cost(&word);
+                self.table.insert(Box::from(&*word), count);
             }
         }
         if self.cost > self.bytes { self.spill() } else { Ok(()) }
@@ -105,11 +115,14 @@ impl Counter {
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        let mut file = BufWriter::new(tempfile::tempfile()?);
+        if self.files.len() == FILES {
+            let mut file = BufWriter::new(tempfile::tempfile_in(self.folder)?);
+            self.merged(|word, count| write(&mut file, &word, count))?;
+            self.files = vec![file.into_inner().map_err(io::IntoInnerError::into_error)?];
+        }
+        let mut file = BufWriter::new(tempfile::tempfile_in(self.folder)?);
         for (word, count) in self.sorted() {
-            file.write_all(&(word.len() as u32).to_le_bytes())?;
-            file.write_all(&word)?;
-            file.write_all(&count.to_le_bytes())?;
+            write(&mut file, &word, count)?;
         }
         self.files.push(file.into_inner().map_err(io::IntoInnerError::into_error)?);
         Ok(())
@@ -122,8 +135,11 @@ impl Counter {
         self.spill()?;
         // Once for how much the words of each count cost, once for the words.
         let mut costs = vec![0_usize; CLASSES];
-        self.merged(|word, count| costs[(count as usize).min(CLASSES - 1)] += cost(&word))?;
-        let (mut room, mut least) = (self.bytes, CLASSES as u64 - 1);
+        self.merged(|word, count| {
+            costs[(count as usize).min(CLASSES - 1)] += cost(&word);
+            Ok(())
+        })?;
+        let (mut room, mut least) = (self.bytes.saturating_sub(costs[CLASSES - 1]), CLASSES as u64 - 1);
         for (count, cost) in costs.iter().enumerate().rev().skip(1).take_while(|(count, _)| *count > 0) {
             if *cost > room {
                 break;
@@ -139,12 +155,13 @@ impl Counter {
                 counts.rare += 1;
                 counts.rare_occurrences += count;
             }
+            Ok(())
         })?;
         Ok(counts)
     }
 
     /// Calls `each` with every word and its count over all files, in the order of the words.
-    fn merged(&mut self, mut each: impl FnMut(Box<[u8]>, u64)) -> io::Result<()> {
+    fn merged(&mut self, mut each: impl FnMut(Box<[u8]>, u64) -> io::Result<()>) -> io::Result<()> {
         let mut readers = Vec::with_capacity(self.files.len());
         let mut heads = BinaryHeap::new();
         for (number, file) in self.files.iter_mut().enumerate() {
@@ -160,16 +177,19 @@ impl Counter {
                 Some((known, sum)) if *known == word => *sum += count,
                 _ => {
                     if let Some((word, count)) = open.replace((word, count)) {
-                        each(word, count);
+                        each(word, count)?;
                     }
                 }
             }
         }
-        if let Some((word, count)) = open {
-            each(word, count);
-        }
-        Ok(())
+        if let Some((word, count)) = open { each(word, count) } else { Ok(()) }
     }
+}
+
+fn write(file: &mut impl Write, word: &[u8], count: u64) -> io::Result<()> {
+    file.write_all(&(word.len() as u32).to_le_bytes())?;
+    file.write_all(word)?;
+    file.write_all(&count.to_le_bytes())
 }
 
 /// The next word of a file, none at its end.
@@ -193,37 +213,65 @@ mod tests {
         (0..4000_u64).map(|n| format!("the word{} and{} again\n", n % 700, n % 13)).collect()
     }
 
+    /// At spaces, which stay with the word behind.
+    fn cut(text: &str) -> io::Result<Vec<Cow<'_, [u8]>>> {
+        Ok(text.split_inclusive(' ').map(|word| Cow::Borrowed(word.as_bytes())).collect())
+    }
+
+    fn counted(bytes: usize) -> Counts {
+        count(texts().into_iter(), &cut, bytes, &std::env::temp_dir()).expect("counts")
+    }
+
     #[test]
     fn spilled_counts_are_those_of_one_table() {
-        let whole = count(texts().into_iter(), usize::MAX).expect("counts");
-        assert_eq!((whole.rare, whole.words.len()), (0, 700 + 5));
-        assert!(whole.words.contains(&(b" again"[..].into(), 4000)));
+        let whole = counted(usize::MAX);
+        assert_eq!((whole.rare, whole.words.len()), (0, 700 + 13 + 2));
+        assert!(whole.words.contains(&(b"the "[..].into(), 4000)));
         let cost: usize = whole.words.iter().map(|(word, _)| cost(word)).sum();
-        // The table is written out many times, yet in the end all words have room.
-        let mut counter = Counter { bytes: cost, ..Counter::default() };
+        // The table is written out more often than files may be open, yet in the end all words have room.
+        let folder = std::env::temp_dir();
+        let mut counter = Counter::new(&cut, cost, &folder);
         for batch in texts().chunks(50) {
             counter.add(batch).expect("counts");
             counter.spill().expect("writes");
+            assert!(counter.files.len() <= FILES);
         }
-        assert_eq!(counter.files.len(), 80);
         assert_eq!(counter.finish().expect("counts"), whole);
     }
 
     #[test]
     fn what_has_no_room_is_the_rarest() {
-        let whole = count(texts().into_iter(), usize::MAX).expect("counts");
-        let counts = count(texts().into_iter(), 8000).expect("counts");
+        let whole = counted(usize::MAX);
+        let counts = counted(4000);
         assert!(counts.words.len() < 30 && counts.rare as usize + counts.words.len() == whole.words.len());
         let least = counts.words.iter().map(|word| word.1).min().expect("words");
         let kept: Vec<Counted> = whole.words.into_iter().filter(|word| word.1 >= least).collect();
         assert_eq!(counts.words, kept);
-        let all = 4000 * 7;
+        let all = 4000 * 4;
         assert_eq!(counts.words.iter().map(|word| word.1).sum::<u64>() + counts.rare_occurrences, all);
     }
 
     #[test]
+    fn the_most_frequent_words_take_room_too() {
+        let folder = std::env::temp_dir();
+        let kept = |bytes| {
+            let mut counter = Counter::new(&cut, bytes, &folder);
+            counter.table.extend([(b"everywhere"[..].into(), 1 << 20), (b"now and then"[..].into(), 9)]);
+            counter.spill().expect("writes");
+            counter.finish().expect("counts").words.len()
+        };
+        assert_eq!((kept(cost(b"everywhere") + cost(b"now and then")), kept(cost(b"everywhere") + 8)), (2, 1));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told() {
+        assert!(count(texts().into_iter(), &cut, 1000, Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
     fn counts_have_64_bits() {
-        let mut counter = Counter { bytes: usize::MAX, ..Counter::default() };
+        let folder = std::env::temp_dir();
+        let mut counter = Counter::new(&cut, usize::MAX, &folder);
         counter.table.insert(b"the"[..].into(), u64::from(u32::MAX));
         counter.spill().expect("writes");
         counter.add(&["the".into()]).expect("counts");

@@ -1,4 +1,5 @@
-//! Learns byte-pair encoding: again and again the most frequent pair of neighbours becomes one symbol.
+//! Learns byte-pair encoding: again and again the most frequent pair of neighbours becomes one symbol. `WordPiece` is learned alike, over
+//! characters, of which those inside of a word are marked.
 //!
 //! Pairs and their counts are kept from one join to the next, and only words that hold the pair are looked at. Of equally frequent pairs
 //! the one with the lower ids comes first. What comes out is what `BpeTrainer` of the `tokenizers` library learns, as long as no count
@@ -7,11 +8,14 @@
 //! Source: Sennrich, Haddow and Birch 2016, algorithm 1; `tokenizers` 0.23 (`models/bpe/trainer.rs`).
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::bpe::symbols;
 use super::count::Counted;
+
+/// What marks a piece that stands behind another in its word.
+pub(super) const INSIDE: &str = "##";
 
 type Pair = (u32, u32);
 type ByPair<T> = HashMap<Pair, T, BuildHasherDefault<Mixed>>;
@@ -64,26 +68,63 @@ struct Words {
     counts: Vec<i64>,
 }
 
-/// Learns a vocabulary of at most `tokens` tokens: those of `first`, the 256 bytes, and joined pairs.
-pub(super) fn learn(words: &[Counted], first: &[String], tokens: usize) -> Learned {
-    let mut names: Vec<String> = Vec::with_capacity(tokens);
-    let mut ids: HashMap<String, u32> = HashMap::with_capacity(tokens);
-    let mut id_of = |name: String, names: &mut Vec<String>| {
-        *ids.entry(name).or_insert_with_key(|name| {
-            names.push(name.clone());
-            names.len() as u32 - 1
-        })
-    };
-    for name in first {
-        id_of(name.clone(), &mut names);
-    }
+/// Learns a byte-level vocabulary of at most `tokens` tokens: those of `first`, the 256 bytes, and joined pairs.
+pub(super) fn bytes(words: &[Counted], first: &[String], tokens: usize) -> Learned {
+    let mut names = Names::of(first);
     let mut alphabet: Vec<(char, u8)> = symbols().map(|(byte, symbol)| (symbol, byte)).collect();
     alphabet.sort_unstable();
-    let mut bytes = [0; 256];
+    let mut ids = [0; 256];
     for (symbol, byte) in alphabet {
-        bytes[usize::from(byte)] = id_of(symbol.into(), &mut names);
+        ids[usize::from(byte)] = names.id(symbol.into());
     }
-    let mut words = Words::new(words, &bytes);
+    let words = Words::new(words, |word, into| into.extend(word.iter().map(|&byte| ids[usize::from(byte)])));
+    learn(words, names, tokens, |a, b| format!("{a}{b}"))
+}
+
+/// Learns `WordPiece`: those of `first`, every character inside of a word, every character, and joined pairs.
+pub(super) fn pieces(words: &[Counted], first: &[String], tokens: usize) -> Learned {
+    let mut names = Names::of(first);
+    let (mut inside, mut all) = (BTreeSet::new(), BTreeSet::new());
+    for (word, _) in words {
+        let word = String::from_utf8_lossy(word);
+        inside.extend(word.chars().skip(1));
+        all.extend(word.chars());
+    }
+    let inside: HashMap<char, u32> = inside.into_iter().map(|c| (c, names.id(format!("{INSIDE}{c}")))).collect();
+    let all: HashMap<char, u32> = all.into_iter().map(|c| (c, names.id(c.into()))).collect();
+    let words = Words::new(words, |word, into| {
+        let word = String::from_utf8_lossy(word);
+        into.extend(word.chars().enumerate().map(|(at, c)| if at == 0 { all[&c] } else { inside[&c] }));
+    });
+    learn(words, names, tokens, |a, b| format!("{a}{}", b.strip_prefix(INSIDE).unwrap_or(b)))
+}
+
+/// Tokens by id, and ids by token.
+struct Names {
+    list: Vec<String>,
+    ids: HashMap<String, u32>,
+}
+
+impl Names {
+    fn of(first: &[String]) -> Self {
+        let mut names = Self { list: Vec::new(), ids: HashMap::new() };
+        for name in first {
+            names.id(name.clone());
+        }
+        names
+    }
+
+    /// The id of a token, which gets one if it has none.
+    fn id(&mut self, name: String) -> u32 {
+        *self.ids.entry(name).or_insert_with_key(|name| {
+            self.list.push(name.clone());
+            self.list.len() as u32 - 1
+        })
+    }
+}
+
+/// Joins pairs until there are `tokens` tokens or no pair is left.
+fn learn(mut words: Words, mut names: Names, tokens: usize, join: impl Fn(&str, &str) -> String) -> Learned {
     let mut counts = ByPair::default();
     let mut queue = BinaryHeap::new();
     let mut met = ByPair::default();
@@ -96,7 +137,7 @@ pub(super) fn learn(words: &[Counted], first: &[String], tokens: usize) -> Learn
     offer(&mut queue, &counts, &mut met);
     let mut merges = Vec::new();
     let mut changes = Vec::new();
-    while names.len() < tokens
+    while names.list.len() < tokens
         && let Some(mut top) = queue.pop()
     {
         let now = counts.get(&top.pair).copied().unwrap_or(0);
@@ -108,8 +149,8 @@ pub(super) fn learn(words: &[Counted], first: &[String], tokens: usize) -> Learn
         if top.count < 1 {
             break;
         }
-        let (a, b) = (names[top.pair.0 as usize].clone(), names[top.pair.1 as usize].clone());
-        let joined = id_of(format!("{a}{b}"), &mut names);
+        let (a, b) = (names.list[top.pair.0 as usize].clone(), names.list[top.pair.1 as usize].clone());
+        let joined = names.id(join(&a, &b));
         merges.push((a, b));
         for word in top.words {
             words.join(word, top.pair, joined, &mut changes);
@@ -124,7 +165,7 @@ pub(super) fn learn(words: &[Counted], first: &[String], tokens: usize) -> Learn
         }
         offer(&mut queue, &counts, &mut met);
     }
-    Learned { tokens: names, merges }
+    Learned { tokens: names.list, merges }
 }
 
 /// Counts a pair in a word. Words come in order, so a word that is known is the last.
@@ -147,13 +188,15 @@ fn offer(queue: &mut BinaryHeap<Candidate>, counts: &ByPair<i64>, met: &mut ByPa
 }
 
 impl Words {
-    fn new(counted: &[Counted], bytes: &[u32; 256]) -> Self {
+    /// `spell` appends the ids of a word.
+    fn new(counted: &[Counted], spell: impl Fn(&[u8], &mut Vec<u32>)) -> Self {
         let mut words = Self { ids: Vec::new(), spans: Vec::new(), counts: Vec::new() };
         words.ids.reserve(counted.iter().map(|(word, _)| word.len()).sum());
         for (word, count) in counted {
-            words.spans.push((words.ids.len(), word.len() as u32));
+            let begin = words.ids.len();
+            spell(word, &mut words.ids);
+            words.spans.push((begin, (words.ids.len() - begin) as u32));
             words.counts.push(i64::try_from(*count).unwrap_or(i64::MAX));
-            words.ids.extend(word.iter().map(|&byte| bytes[usize::from(byte)]));
         }
         words
     }
@@ -219,7 +262,7 @@ mod tests {
         // The example of Sennrich et al.: low 5, lower 2, newest 6, widest 3.
         let words = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)];
         let words = words.map(|(word, count)| (word.as_bytes().into(), count));
-        let learned = learn(&words, &["<|endoftext|>".into()], 1 + 256 + 4);
+        let learned = bytes(&words, &["<|endoftext|>".into()], 1 + 256 + 4);
         let merges: Vec<String> = learned.merges.iter().map(|(a, b)| format!("{a} {b}")).collect();
         assert_eq!(merges, ["e s", "es t", "l o", "lo w"]);
         assert_eq!(learned.tokens[257..], ["es", "est", "lo", "low"]);
@@ -229,7 +272,7 @@ mod tests {
     fn counts_beyond_31_bits_do_not_wrap() {
         // As many "the" as there are in a few terabytes, and more of a rarer pair than would be left after wrapping.
         let words = [(b"the"[..].into(), (1 << 32) + 5), (b"xy"[..].into(), 1000)];
-        let learned = learn(&words, &[], 256 + 3);
+        let learned = bytes(&words, &[], 256 + 3);
         assert_eq!(learned.tokens[256..], ["he", "the", "xy"]);
     }
 }
