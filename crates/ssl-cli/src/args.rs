@@ -93,6 +93,9 @@ pub(crate) enum Verb {
         /// Any artefact of this program
         path: PathBuf,
     },
+    /// Train or measure a classifier of good text, which `data.filter.quality` asks
+    #[command(subcommand)]
+    Quality(QualityVerb),
     /// Time training steps on made-up tokens
     #[command(after_help = "Example: ssl bench run.toml --steps 20 --json")]
     Bench(BenchArgs),
@@ -236,6 +239,61 @@ pub(crate) struct ConvertArgs {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+}
+
+/// `ssl quality`.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub(crate) enum QualityVerb {
+    /// Learn to tell good text from other text, and measure it on documents held out
+    #[command(after_help = "Example: ssl quality train --good books --other 'web/*.jsonl.gz' --out quality.ssl\n\n\
+        Then, in a run file:\n    [data.filter.quality]\n    model = \"quality.ssl\"")]
+    Train {
+        /// What to learn from.
+        #[command(flatten)]
+        sides: Sides,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The share of documents that are measured instead of learned from
+        #[arg(long, value_name = "F", default_value_t = 0.1, value_parser = held_out)]
+        held_out: f64,
+        /// How often each example is seen
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        epochs: u32,
+        /// Draws the documents that are held out, and the order of the others
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+    },
+    /// Measure a classifier on documents that it was not trained on
+    #[command(after_help = "Example: ssl quality eval quality.ssl --good reviewed --other spam.jsonl")]
+    Eval {
+        /// A file that `ssl quality train` wrote
+        classifier: PathBuf,
+        /// What to measure on.
+        #[command(flatten)]
+        sides: Sides,
+    },
+}
+
+/// Two sets of documents, in any format that a run reads.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct Sides {
+    /// Files, folders or globs of good text; may be repeated
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub(crate) good: Vec<PathBuf>,
+    /// Files, folders or globs of other text; may be repeated
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub(crate) other: Vec<PathBuf>,
+    /// What is a document in plain text: a file, a line, or a block between empty lines
+    #[arg(long, value_name = "UNIT", default_value = "file", value_parser = ["file", "line", "block"])]
+    pub(crate) document: String,
+    /// Read at most so many MiB of each side
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) most_mib: u32,
+}
+
+fn held_out(text: &str) -> Result<f64, String> {
+    number(text).and_then(|p| if p > 0.0 && p < 1.0 { Ok(p) } else { Err("expected more than 0 and less than 1".into()) })
 }
 
 /// `ssl bench`.

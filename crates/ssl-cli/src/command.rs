@@ -9,4 +9,5 @@ pub(crate) mod forward;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod prepare;
+pub(crate) mod quality;
 pub(crate) mod train;

@@ -57,6 +57,7 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Export(args) => command::convert::export(session, args),
         Verb::Import(args) => command::convert::import(session, args),
         Verb::Inspect { path } => command::inspect::run(path),
+        Verb::Quality(verb) => command::quality::run(verb),
         Verb::Bench(args) => command::bench::run(session, args),
         Verb::Check(args) => command::check::run(session, args),
     }

@@ -29,6 +29,10 @@ use crate::dedup::minhash::{Numbers, runs};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, mix};
 
+mod examples;
+
+pub use examples::Side;
+
 /// The file's first bytes.
 const MAGIC: &[u8; 8] = b"SSLCLASS";
 /// The file's version.

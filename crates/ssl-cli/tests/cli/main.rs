@@ -8,6 +8,7 @@ mod interrupted;
 mod killed;
 mod paradigms;
 mod parallel;
+mod quality;
 mod road;
 mod support;
 mod surface;
