@@ -38,7 +38,7 @@ pub fn linear_cross_entropy(
     }
 }
 
-/// Scaled dot-product attention on the CPU, `softmax(scale q kᵀ) v`, without the scores of all queries at once.
+/// Scaled dot-product attention, `softmax(scale q kᵀ) v`, without the scores of all queries at once.
 ///
 /// Each head of keys and values serves `h / g` heads of queries. `causal` hides from each query the keys after it, and there
 /// are then as many keys as queries. Products add up in fp32; of bf16, where the processor multiplies bf16, their factors are bf16,
