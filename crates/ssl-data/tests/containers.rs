@@ -34,7 +34,7 @@ fn read(name: &str, bytes: &[u8], keys: &Value) -> Result<Vec<Found>, Error> {
                 let text = String::from_utf8(record.bytes).expect("UTF-8");
                 (format!("{}:{}", place(&record.origin.path), record.origin.line), Ok(text))
             }
-            Item::Dropped(reason, origin) => (format!("{}:{}", place(&origin.path), origin.line), Err(reason)),
+            Item::Dropped(reason, origin, _) => (format!("{}:{}", place(&origin.path), origin.line), Err(reason)),
         })
     };
     records.map(found).collect()
