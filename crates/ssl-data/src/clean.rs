@@ -40,8 +40,14 @@ pub enum Reason {
     TooLarge,
     /// Bytes that are not UTF-8.
     InvalidUtf8,
-    /// A record of an archive that is broken, or cut off before its end.
+    /// A record that is broken or cut off before its end, or the rest of a file whose packing is.
     Damaged,
+    /// The rest of a file that unpacks to more than `limits.expansion` allows.
+    Expansion,
+    /// A file that cannot be opened, or the rest of one that cannot be read on.
+    Unreadable,
+    /// A file that was another when it was read than when it was looked at.
+    Changed,
     /// An answer of a server that is no page: a redirection or an error.
     HttpStatus,
     /// Something else than text, such as a picture.
@@ -56,7 +62,7 @@ pub enum Reason {
     Refused,
     /// A line of JSONL that is no JSON object.
     NotJson,
-    /// A line of JSONL without text in the field.
+    /// A record without text in its field or column: that is missing, null, or holds something else.
     NoText,
     /// A larger share of repeated lines than `max-repeated-lines`.
     RepeatedLines,
@@ -83,6 +89,9 @@ impl fmt::Display for Reason {
             Self::TooLarge => "too-large",
             Self::InvalidUtf8 => "invalid-utf8",
             Self::Damaged => "damaged",
+            Self::Expansion => "expansion",
+            Self::Unreadable => "unreadable",
+            Self::Changed => "changed",
             Self::HttpStatus => "http-status",
             Self::NotText => "not-text",
             Self::NoMainText => "no-main-text",

@@ -115,20 +115,23 @@ pub enum Unit {
 }
 
 /// Bounds on what one input may cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
     /// A longer document is dropped and counted, without being held in memory.
     pub document_bytes: u64,
-    /// A compressed file that unpacks to more than this many times its own size is refused.
+    /// A compressed file is given up where it unpacks to more than this many times its own size.
     pub expansion: u64,
-    /// More unreadable records than this end the run.
+    /// The run ends when a larger share of all records is bad: damaged, not in their format or encoding, or without text in the field. A
+    /// file that cannot be read, or not to its end, is one bad record. While files are read, the share is of at least 100 000 records.
+    pub bad_share: f64,
+    /// So many bad records never end the run, whatever their share; with 0 here and in `bad-share`, the first does.
     pub bad_records: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { document_bytes: 64 << 20, expansion: 1000, bad_records: 1000 }
+        Self { document_bytes: 64 << 20, expansion: 1000, bad_share: 0.01, bad_records: 10 }
     }
 }
 

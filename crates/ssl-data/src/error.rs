@@ -46,12 +46,14 @@ pub enum Error {
     Line { path: PathBuf, limit: u64 },
     #[error("{origin}: not a JSON object: {reason}")]
     Json { origin: Origin, reason: String },
-    #[error("{origin}: a broken record: {reason}")]
-    Broken { origin: Origin, reason: Reason },
+    #[error("{origin}: {}: {reason}", if *records == 1 { "a broken record".into() } else { format!("{records} broken records") })]
+    Broken { origin: Origin, reason: Reason, records: u64 },
+    #[error("{told}")]
+    GivenUp { reason: Reason, told: String },
     #[error("{origin}: no text in field {field:?}")]
     Field { origin: Origin, field: String },
-    #[error("{records} unreadable records, more than the limit of {limit}; the first: {first}")]
-    BadRecords { records: u64, limit: u64, first: String },
+    #[error("{bad} of {read} records are bad, more than {limit} and more than a share of {share}; the first: {first}")]
+    BadRecords { bad: u64, read: u64, limit: u64, share: f64, first: String },
     #[error("no document was left to train on: {read} read, {dropped}")]
     NothingLeft { read: u64, dropped: String },
     #[error("{}: changed between two readings", path.display())]
@@ -111,6 +113,31 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
+    /// Why the input that this is about is given up while the others are read, and this as what is told of it; an error again where it
+    /// is about more than that input.
+    pub(crate) fn given_up(self) -> Result<(Reason, Self)> {
+        let reason = match &self {
+            Self::Damaged { .. } => Reason::Damaged,
+            Self::Expansion { .. } => Reason::Expansion,
+            Self::Changed { .. } => Reason::Changed,
+            // Too many open files (ENFILE, EMFILE) and too little memory are no fault of the file that was to be read.
+            Self::Io { source, .. }
+                if matches!(source.raw_os_error(), Some(23 | 24)) || source.kind() == std::io::ErrorKind::OutOfMemory =>
+            {
+                return Err(self);
+            }
+            Self::Io { .. } | Self::Remote { .. } => Reason::Unreadable,
+            _ => return Err(self),
+        };
+        let told = self.to_string();
+        Ok((reason, Self::GivenUp { reason, told }))
+    }
+
+    /// How many records of the input it is about.
+    pub(crate) fn records(&self) -> u64 {
+        if let Self::Broken { records, .. } = self { *records } else { 1 }
+    }
+
     /// Whose turn it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -149,7 +176,11 @@ impl Error {
                 "unpack or convert it first, or name in data.format what it holds; zip and Parquet are read unpacked, and not as pairs"
             }
             Self::Utf8 { .. } => "set data.clean.bad-utf8 to \"drop\" or \"replace\", or convert the file",
-            Self::Expansion { .. } => "if the file is to be trusted, raise data.limits.expansion",
+            Self::Expansion { .. } | Self::GivenUp { reason: Reason::Expansion, .. } => {
+                "if the file is to be trusted, raise data.limits.expansion"
+            }
+            Self::GivenUp { reason: Reason::Unreadable, .. } => "check who may read there, or leave it out",
+            Self::GivenUp { reason: Reason::Changed, .. } => "see to it that nobody writes there, and run again",
             Self::Line { .. } => "it must be a text with line ends",
             Self::Json { .. } => "each line must be one JSON object; see data.format",
             Self::Field { .. } => {
@@ -161,8 +192,8 @@ impl Error {
             Self::Broken { reason: Reason::BadQuotes, .. } => {
                 "a cell with quotes in it must stand in quotes, and each of them be written twice"
             }
-            Self::Damaged { .. } | Self::Broken { .. } => "fetch the file again, or leave it out",
-            Self::BadRecords { .. } => "see the first place, or raise data.limits.bad-records",
+            Self::Damaged { .. } | Self::Broken { .. } | Self::GivenUp { .. } => "fetch the file again, or leave it out",
+            Self::BadRecords { .. } => "see the first places, or raise data.limits.bad-share",
             Self::NothingLeft { .. } => "loosen data.clean or data.filter, or read more",
             Self::NoSource { .. } => "give it more text or the weight 0, or prepare the corpus again",
             Self::Exhausted { .. } => "raise or leave out a max-epochs in data.sources, or train for fewer steps",

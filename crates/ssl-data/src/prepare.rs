@@ -86,8 +86,12 @@ impl Watch for Silent {
 /// Prepares the corpus that `config` describes in the folder `into`; returns at once when it lies there already.
 ///
 /// # Errors
-/// When an input is missing, damaged, hostile beyond the limits of `config`, or changes meanwhile; when cleaning leaves
-/// nothing; when the disk refuses; when `watch` says stop. Finished stages are kept for the next run.
+/// When a path gives no file, or a server none; when more records are bad than `config.limits` let pass; when cleaning leaves nothing;
+/// when the disk refuses what is written; when `watch` says stop. Finished stages are kept for the next run.
+///
+/// A file that cannot be read, is damaged, unpacks beyond the limits or changes meanwhile is one bad record: what was read of it before
+/// stays, the rest of it is given up, and the next file is read. Where another reading could give more (it changed or vanished between
+/// the first look and the reading), the corpus bears another fingerprint than that of its inputs, and the next run prepares it again.
 pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Manifest> {
     let inputs = check(source::find(config, into)?, watch)?;
     let prints = fingerprint(config, &inputs, into)?;
@@ -181,7 +185,8 @@ fn stages(
     let packed = road.encode(&vocab, &cleaned, folder, watch)?;
     Ok(Manifest {
         version: VERSION,
-        fingerprint: finished.fingerprint.clone(),
+        // Another reading may give more, so this is not the corpus of these inputs.
+        fingerprint: if cleaned.in_part { in_part(&finished.fingerprint) } else { finished.fingerprint.clone() },
         fingerprints: Fingerprints { tokenizer: trained.digest, ..Fingerprints::default() },
         token_bytes: packed.layout.width.bytes(),
         vocab_size: packed.layout.vocab_size,
@@ -196,6 +201,11 @@ fn stages(
         composition: packed.composition,
         stages: vec![cleaned.stage, trained.stage, packed.stage],
     })
+}
+
+/// The fingerprint of a corpus of inputs that were not all read as they were stamped.
+fn in_part(fingerprint: &str) -> String {
+    blake3::hash(fingerprint.as_bytes()).to_hex().to_string()
 }
 
 /// Hashes every input, so that a change between now and its reading is seen.

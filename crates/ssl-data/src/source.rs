@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,7 +83,9 @@ pub struct Input {
 /// Lists the files that `config` names, part by part, and then as many that hold their other sides, where there are such.
 ///
 /// # Errors
-/// When the two sides are not as many; when a path, folder or glob gives no file, a glob cannot be parsed, or the disk refuses.
+/// When the two sides are not as many; when a path, folder or glob gives no file, a glob cannot be parsed, or a folder that is named
+/// cannot be listed. What is found below a folder or by a glob and is no file that can be read is an input all the same: its reading says
+/// why, and the others are read.
 ///
 /// A folder gives the files whose names end as `extensions` say, in itself and in all folders below it. Folders and globs are sorted by
 /// name; names that begin with a dot are skipped, and so is everything inside `except` (the corpus being written may lie beside its
@@ -120,7 +123,7 @@ pub fn lines(path: &Path) -> Result<Vec<String>> {
     let records = Records::open(&input, stamp, &cutting, &limits, &progress, &|| false)?;
     let line = |item| match item {
         Ok(Item::Record(record)) => Some(Ok(String::from_utf8_lossy(record.bytes.trim_ascii_end()).into_owned())),
-        Ok(Item::Dropped(Reason::EmptyFile, _)) => None,
+        Ok(Item::Dropped(Reason::EmptyFile, ..)) => None,
         Ok(Item::Dropped(..)) => Some(Err(Error::Line { path: path.into(), limit: limits.document_bytes })),
         Err(fault) => Some(Err(fault)),
     };
@@ -171,6 +174,8 @@ impl<'a> Finder<'a> {
             return if path.is_dir() {
                 self.folder(path, path)
             } else if path.exists() {
+                // Who names a pipe or a device has made a mistake.
+                store::regular(path).map_err(|source| Error::io("open", path, source))?;
                 self.file(path, path.parent().unwrap_or(path))
             } else {
                 Ok(())
@@ -181,14 +186,10 @@ impl<'a> Finder<'a> {
         let fault = |fault: glob::PatternError| Error::Glob { pattern: path.into(), reason: fault.msg.into() };
         // The glob crate walks in the order of names.
         for entry in glob::glob_with(pattern, options).map_err(fault)? {
-            let entry = entry.map_err(|fault| {
-                let path = fault.path().to_path_buf();
-                Error::io("list", &path, fault.into())
-            })?;
-            if entry.is_dir() {
-                self.folder(&entry, &fixed)?;
-            } else {
-                self.file(&entry, &fixed)?;
+            match entry {
+                Ok(entry) if entry.is_dir() => self.folder(&entry, &fixed)?,
+                Ok(entry) => self.file(&entry, &fixed)?,
+                Err(fault) => self.file(fault.path(), &fixed)?,
             }
         }
         Ok(())
@@ -224,15 +225,18 @@ impl<'a> Finder<'a> {
     }
 
     fn folder(&mut self, folder: &Path, root: &Path) -> Result<()> {
-        let real = fs::canonicalize(folder).map_err(|source| Error::io("read", folder, source))?;
-        if self.except.as_deref() == Some(&*real) || !self.seen.insert(real) {
+        let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
+        if self.except.as_deref() == Some(&*real) || self.seen.contains(&real) {
             return Ok(());
         }
-        let io = |source| Error::io("list", folder, source);
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(folder).map_err(io)? {
-            paths.push(entry.map_err(io)?.path());
-        }
+        let listed: io::Result<Vec<_>> = fs::read_dir(folder).and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
+        let mut paths = match listed {
+            Ok(paths) => paths,
+            Err(source) if folder == root => return Err(Error::io("list", folder, source)),
+            // Below what was named it is one bad input among others.
+            Err(_) => return self.file(folder, root),
+        };
+        self.seen.insert(real);
         paths.sort_unstable();
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -254,15 +258,11 @@ impl<'a> Finder<'a> {
         ends_with(&name, &self.config.extensions) || ends_with(stem, &self.config.extensions)
     }
 
+    /// Adds what lies at `path`. Whether it can be read is seen when it is: if not, it is a bad input among others.
     fn file(&mut self, path: &Path, root: &Path) -> Result<()> {
-        let io = |source| Error::io("open", path, source);
-        let real = fs::canonicalize(path).map_err(io)?;
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         if self.except.as_ref().is_some_and(|except| real.starts_with(except)) {
             return Ok(());
-        }
-        // A pipe or a device cannot be read twice, and its reading may never end.
-        if !fs::metadata(path).map_err(io)?.is_file() {
-            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file")));
         }
         self.found += 1;
         if self.seen.insert(real) {

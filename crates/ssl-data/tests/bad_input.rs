@@ -1,85 +1,19 @@
-//! Input as it comes: damaged, hostile, mistaken or empty. Every case ends in a whole corpus with counts or in one clear
-//! error that names the place, and leaves no half of anything.
+//! Input as it comes: damaged, hostile, mistaken or empty. Every case ends in a whole corpus with counts and the names of what is bad,
+//! or in one clear error that names the place, and leaves no half of anything.
+
+mod cases;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::path::Path;
 
+use cases::{Case, gzip};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use ssl_data::clean::Reason;
-use ssl_data::config::DataConfig;
-use ssl_data::corpus::{Corpus, SplitName};
-use ssl_data::manifest::Manifest;
-use ssl_data::prepare::{Silent, Watch, prepare};
-use ssl_data::vocab::Vocab;
-use ssl_data::{Error, ErrorKind, Result};
-use tempfile::TempDir;
-
-/// Input files in a folder of their own, and a corpus beside them.
-struct Case(TempDir);
-
-impl Case {
-    fn new(files: &[(&str, &[u8])]) -> Self {
-        let case = Self(tempfile::tempdir().expect("a temporary folder"));
-        fs::create_dir(case.input()).expect("creates");
-        for (name, bytes) in files {
-            fs::write(case.input().join(name), bytes).expect("writes");
-        }
-        case
-    }
-
-    fn input(&self) -> PathBuf {
-        self.0.path().join("input")
-    }
-
-    fn corpus(&self) -> PathBuf {
-        self.0.path().join("corpus")
-    }
-
-    /// Prepares with the given keys beside the paths; everything is trained on unless they say otherwise.
-    fn prepare(&self, keys: &Value) -> Result<Manifest> {
-        self.watched(keys, &Silent)
-    }
-
-    fn watched(&self, keys: &Value, watch: &dyn Watch) -> Result<Manifest> {
-        let mut config = json!({ "paths": [self.input()], "tokenizer": { "char": {} }, "validation-fraction": 0.0 });
-        config.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
-        let config: DataConfig = serde_json::from_value(config).expect("a configuration");
-        let result = prepare(&config, &self.corpus(), watch);
-        if result.is_err() {
-            let left: Vec<_> = fs::read_dir(self.corpus())
-                .map_or(Vec::new(), |dir| dir.map(|entry| entry.expect("reads").file_name()).collect());
-            assert!(left.iter().all(|name| name == "prepare.lock"), "left behind: {left:?}");
-        }
-        result
-    }
-
-    /// The documents of the corpus as text, read back from the shards.
-    fn texts(&self) -> Vec<String> {
-        let corpus = Corpus::open(&self.corpus(), SplitName::Train).expect("opens");
-        let vocab = Vocab::load(&self.corpus().join("tokenizer.json")).expect("loads");
-        let text = |k| {
-            let range = corpus.document(k).expect("a document");
-            let mut ids = Vec::new();
-            corpus.read(range.start + 1, (range.end - range.start - 1) as usize, &mut ids).expect("reads");
-            vocab.decode(&ids)
-        };
-        (0..corpus.documents()).map(text).collect()
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).expect("compresses");
-    encoder.finish().expect("compresses")
-}
-
-fn lines(text: &str) -> Vec<u8> {
-    text.repeat(1000).into_bytes()
-}
+use ssl_data::prepare::{Silent, prepare};
+use ssl_data::{Error, ErrorKind};
 
 #[test]
 fn compressed_files_of_many_members_are_read_whole() {
@@ -89,29 +23,6 @@ fn compressed_files_of_many_members_are_read_whole() {
     let case = Case::new(&[("a.txt.gz", &members), ("b.txt.zst", &frames)]);
     case.prepare(&json!({})).expect("prepares");
     assert_eq!(case.texts(), ["one two", "three four"]);
-}
-
-#[test]
-fn damaged_compression_is_an_error_that_names_the_file() {
-    let whole = gzip(&lines("some text of a line\n"));
-    let mut flipped = whole.clone();
-    let end = flipped.len();
-    flipped[end - 6] ^= 1;
-    let frame = zstd::encode_all(&lines("some text of a line\n")[..], 1).expect("compresses");
-    let cases: [(&str, Vec<u8>); 6] = [
-        ("truncated.txt.gz", whole[..whole.len() / 2].to_vec()),
-        ("checksum.txt.gz", flipped),
-        ("garbage.txt.gz", [&whole[..], b"garbage"].concat()),
-        ("plain.txt.gz", b"not compressed at all".to_vec()),
-        ("truncated.txt.zst", frame[..frame.len() / 2].to_vec()),
-        ("plain.txt.zst", b"not compressed at all".to_vec()),
-    ];
-    for (name, bytes) in cases {
-        let case = Case::new(&[("a.txt", b"fine"), (name, &bytes)]);
-        let fault = case.prepare(&json!({})).expect_err(name);
-        assert!(matches!(&fault, Error::Damaged { path, .. } if path.ends_with(name)), "{name}: {fault}");
-        assert_eq!(fault.kind(), ErrorKind::Input);
-    }
 }
 
 #[test]
@@ -125,9 +36,12 @@ fn a_bomb_is_stopped_at_the_limit() {
     }
     let bombs = [("bomb.txt.gz", gz.finish().expect("compresses")), ("bomb.txt.zst", zst.finish().expect("compresses"))];
     for (name, bytes) in bombs {
-        let case = Case::new(&[("a.txt", b"fine"), (name, &bytes)]);
-        let fault = case.prepare(&json!({ "document": "line", "limits": { "expansion": 10 } })).expect_err("too much");
-        assert!(matches!(&fault, Error::Expansion { path, limit: 10 } if path.ends_with(name)), "{fault}");
+        let case = Case::new(&[("a.txt", b"fine"), (name, &bytes), ("z.txt", b"fine too")]);
+        let manifest = case.prepare(&json!({ "document": "line", "limits": { "expansion": 10 } })).expect("prepares");
+        assert_eq!((case.texts(), manifest.dropped), (vec!["fine".into(), "fine too".into()], [(Reason::Expansion, 1)].into()));
+        let told = &manifest.examples[&Reason::Expansion][0];
+        assert!(told.ends_with(&format!("{name}: unpacks to more than 10 times its size")), "{told}");
+        assert!(manifest.stages[0].bytes < 80 << 20, "{} bytes were unpacked", manifest.stages[0].bytes);
         // As one document it is too large, and is not unpacked further than that shows.
         let manifest = case.prepare(&json!({ "limits": { "expansion": 10, "document-bytes": 1_000_000 } })).expect("prepares");
         assert_eq!(manifest.dropped[&Reason::TooLarge], 1);
@@ -139,9 +53,9 @@ fn a_bomb_is_stopped_at_the_limit() {
 fn a_window_that_asks_for_gigabytes_is_refused() {
     // A frame of one stored byte whose header asks for a window of 2 to the power of `log` bytes.
     let frame = |log: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 9, 0, 0, b'a'];
-    let case = Case::new(&[("a.txt.zst", &frame(31))]);
-    let fault = case.prepare(&json!({})).expect_err("too much");
-    assert!(matches!(fault, Error::Damaged { .. }), "{fault}");
+    let case = Case::new(&[("a.txt", b"fine"), ("b.txt.zst", &frame(31))]);
+    let manifest = case.prepare(&json!({})).expect("prepares");
+    assert_eq!((case.texts(), manifest.dropped), (vec!["fine".into()], [(Reason::Damaged, 1)].into()));
     let case = Case::new(&[("a.txt.zst", &frame(20))]);
     case.prepare(&json!({})).expect("prepares");
 }
@@ -190,12 +104,49 @@ fn bad_lines_of_json_are_counted_with_their_places() {
     assert!(manifest.examples[&Reason::NoText][0].ends_with("a.jsonl:3: no text in field \"text\""), "{:?}", manifest.examples);
     assert_eq!(manifest.documents_read(), 9);
 
-    let fault =
-        Case::new(&[("a.jsonl", text.as_bytes())]).prepare(&json!({ "limits": { "bad-records": 5 } })).expect_err("too many");
-    assert!(matches!(&fault, Error::BadRecords { records: 6, limit: 5, first } if first.contains("a.jsonl:3")), "{fault}");
-    let fault =
-        Case::new(&[("a.jsonl", text.as_bytes())]).prepare(&json!({ "limits": { "bad-records": 0 } })).expect_err("too many");
+    let limited = |limits: Value| Case::new(&[("a.jsonl", text.as_bytes())]).prepare(&json!({ "limits": limits }));
+    let fault = limited(json!({ "bad-records": 5 })).expect_err("too many");
+    let Error::BadRecords { bad: 6, read: 9, limit: 5, first, .. } = &fault else { panic!("{fault}") };
+    for line in 3..=7 {
+        assert!(first.contains(&format!("a.jsonl:{line}: ")), "{line} is not in: {first}");
+    }
+    assert_eq!(fault.kind(), ErrorKind::Input);
+    limited(json!({ "bad-records": 0, "bad-share": 0.67 })).expect("six of nine are less");
+    let fault = limited(json!({ "bad-records": 0, "bad-share": 0.66 })).expect_err("six of nine are more");
+    assert!(matches!(&fault, Error::BadRecords { bad: 6, read: 9, limit: 0, .. }), "{fault}");
+    let fault = limited(json!({ "bad-records": 0, "bad-share": 0.0 })).expect_err("one is too many");
     assert!(matches!(&fault, Error::Field { origin, .. } if origin.line == 3), "{fault}");
+}
+
+#[test]
+fn the_bad_are_judged_by_their_share() {
+    let corpus = |bad: usize| "nonsense\n".repeat(bad) + &"{\"text\": \"a\"}\n".repeat(2000 - bad);
+    let prepare = |bad: usize| Case::new(&[("a.jsonl", corpus(bad).as_bytes())]).prepare(&json!({}));
+    assert_eq!(prepare(20).expect("a hundredth").dropped[&Reason::NotJson], 20);
+    assert!(matches!(prepare(21), Err(Error::BadRecords { bad: 21, read: 2000, .. })));
+    // Far too many are not read to their end, but a bad beginning is not judged for all.
+    let fault = Case::new(&[("a.jsonl", &b"nonsense\n".repeat(5000))]).prepare(&json!({})).expect_err("nothing else");
+    assert!(matches!(fault, Error::BadRecords { bad: 1001, read: 1001, .. }), "{fault}");
+    // Encodings count as formats do.
+    let latin = b"caf\xe9\n".repeat(11);
+    let fault = Case::new(&[("a.txt", &latin), ("b.txt", b"fine")]).prepare(&json!({ "document": "line" })).expect_err("bad");
+    assert!(matches!(&fault, Error::BadRecords { bad: 11, read: 12, first, .. } if first.contains("at byte 3")), "{fault}");
+}
+
+/// What has no text in its field is bad in every format.
+#[test]
+fn a_record_without_text_is_bad_in_every_format() {
+    for (name, text) in
+        [("a.csv", "id,text\n1\n2,b\n"), ("a.tsv", "id\ttext\n1\n2\tb\n"), ("a.jsonl", "\n{\"text\": null}\n{\"text\": \"b\"}\n")]
+    {
+        let case = Case::new(&[(name, text.as_bytes())]);
+        let keys = |limits: Value| json!({ "paths": [case.input().join(name)], "limits": limits });
+        let manifest = case.prepare(&keys(json!({}))).expect("prepares");
+        assert_eq!((case.texts(), manifest.dropped), (vec!["b".into()], [(Reason::NoText, 1)].into()), "{name}");
+        fs::remove_dir_all(case.corpus()).expect("removes");
+        let fault = case.prepare(&keys(json!({ "bad-records": 0, "bad-share": 0.0 }))).expect_err(name);
+        assert!(matches!(&fault, Error::Field { origin, field } if origin.line == 2 && field == "text"), "{name}: {fault}");
+    }
 }
 
 #[test]
@@ -256,31 +207,6 @@ fn equal_documents_are_kept_once_where_they_first_stand() {
     assert!(manifest.examples[&Reason::Duplicate][0].ends_with("a.txt:3"));
     case.prepare(&json!({ "document": "line", "clean": { "dedup": false } })).expect("prepares");
     assert_eq!(case.texts().len(), 6);
-}
-
-/// Rewrites a file once every input has been looked at.
-struct Meddler(PathBuf, Once);
-
-impl Watch for Meddler {
-    fn stage(&self, _: &'static str, _: u64, _: Option<u64>, _: u64) {
-        self.1.call_once(|| fs::write(&self.0, "other").expect("writes"));
-    }
-
-    fn stop(&self) -> bool {
-        false
-    }
-}
-
-#[test]
-fn an_input_that_changes_meanwhile_is_noticed() {
-    for (name, bytes) in [("a.txt", b"text".to_vec()), ("a.jsonl", b"{\"text\": \"a\"}\n".repeat(9))] {
-        let case = Case::new(&[(name, &bytes)]);
-        let path = case.input().join(name);
-        let fault = case
-            .watched(&json!({ "document": "line", "limits": { "bad-records": 9 } }), &Meddler(path, Once::new()))
-            .expect_err("changed");
-        assert!(matches!(&fault, Error::Changed { path } if path.ends_with(name)), "{fault}");
-    }
 }
 
 #[test]

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use ssl_data::Error;
 use ssl_data::clean::Reason;
 use ssl_data::config::DataConfig;
+use ssl_data::prepare::{Silent, prepare};
 use ssl_data::source::{self, Cutting, Item, Progress, Records};
 
-/// A record's place below its folder, and its bytes or why there are none.
+/// A record's place below its folder, and its bytes or why there are none; so often as there are such records.
 type Found = (String, Result<String, Reason>);
 
 /// What stands in a file of these bytes, up to a fault that ends the run.
@@ -28,16 +29,16 @@ fn read(name: &str, bytes: &[u8], keys: &Value) -> Result<Vec<Found>, Error> {
     let stamp = source::stamp(&inputs[0], &progress, &stop)?;
     let records = Records::open(&inputs[0], stamp, &Cutting::from(&config), &config.limits, &progress, &stop)?;
     let place = |path: &Path| path.strip_prefix(dir.path()).expect("below the folder").display().to_string();
-    let found = |item: Result<Item, Error>| {
-        Ok(match item? {
-            Item::Record(record) => {
-                let text = String::from_utf8(record.bytes).expect("UTF-8");
-                (format!("{}:{}", place(&record.origin.path), record.origin.line), Ok(text))
-            }
-            Item::Dropped(reason, origin) => (format!("{}:{}", place(&origin.path), origin.line), Err(reason)),
-        })
-    };
-    records.map(found).collect()
+    let mut found = Vec::new();
+    for item in records {
+        let (origin, text, count) = match item? {
+            Item::Record(record) => (record.origin, Ok(String::from_utf8(record.bytes).expect("UTF-8")), 1),
+            Item::Dropped(reason, origin, count) => (origin, Err(reason), count),
+        };
+        let place = format!("{}:{}", place(&origin.path), origin.line);
+        found.extend((0..count).map(|_| (place.clone(), text.clone())));
+    }
+    Ok(found)
 }
 
 fn ok(place: &str, text: &str) -> Found {
@@ -106,18 +107,109 @@ fn damaged_parquet_is_counted_and_the_other_rows_are_read() {
     let mut noise = file.clone();
     noise[at - 60..at + 200].fill(0xff);
     let found = read("a.parquet", &noise, &json!({})).expect("reads");
-    assert_eq!(found.iter().filter(|(_, text)| *text == Err(Reason::Damaged)).count(), 1, "{found:?}");
+    // Every row of it counts, so that no row is missing.
+    let lost = found.iter().filter(|(_, text)| *text == Err(Reason::Damaged)).count();
+    assert!(lost > 5 && found.len() == 24, "{lost} {found:?}");
+    assert!(found[..lost].iter().all(|row| *row == not("a.parquet:1", Reason::Damaged)), "{found:?}");
     assert!(found.contains(&ok("a.parquet:16", "Row 15 tells of the sea, and of row 225.")), "{found:?}");
     assert_eq!(found.last().expect("rows").0, "a.parquet:24");
 }
 
-/// A compressed page that states two gigabytes is refused before anything is made of it.
 #[test]
-fn a_text_or_a_page_that_is_too_large_is_passed_over() {
+fn a_text_that_is_too_large_is_passed_over() {
     let file = bytes(&golden()["parquet"][0]);
     let limit = json!({ "limits": { "document-bytes": 20 } });
     let found = read("a.parquet", &file, &limit).expect("reads");
     assert!(found.contains(&not("a.parquet:2", Reason::TooLarge)) && found.len() == 24, "{found:?}");
+}
+
+/// A number in Thrift's compact protocol.
+fn number(value: i64) -> Vec<u8> {
+    let mut rest = (value << 1 ^ value >> 63) as u64;
+    let mut bytes = Vec::new();
+    while rest >= 0x80 {
+        bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
+/// A page of a table: its kind, the bytes that it states, those that it has, and the head of its kind.
+fn table_page(kind: u8, stated: i64, bytes: &[u8], head: &[u8]) -> Vec<u8> {
+    [&[0x15, kind << 1, 0x15][..], &number(stated), &[0x15], &number(stated), head, &[0, 0], bytes].concat()
+}
+
+/// The head of a page of so many values in that encoding.
+fn values(count: i64, encoding: u8) -> Vec<u8> {
+    [&[0x2c, 0x15][..], &number(count), &[0x15, encoding << 1, 0x15, 6, 0x15, 6]].concat()
+}
+
+/// A table of one column of texts and so many rows, whose pages are these.
+fn table(pages: &[u8], rows: i64) -> Vec<u8> {
+    let (rows, size) = (number(rows), number(pages.len() as i64));
+    let schema = b"\x15\x02\x19\x2c\x48\x04root\x15\x02\x00\x15\x0c\x25\x00\x18\x04text\x00";
+    let column = [
+        &b"\x26\x08\x1c\x15\x0c\x19\x15\x00\x19\x18\x04text\x15\x00\x16"[..],
+        &rows,
+        b"\x16",
+        &size,
+        b"\x16",
+        &size,
+        b"\x26\x08",
+    ];
+    let group = [&b"\x16"[..], &rows, b"\x19\x1c\x19\x1c", &column.concat(), b"\x00\x00\x16", &size, b"\x16", &rows, b"\x00\x00"];
+    let metadata = [&schema[..], &group.concat()].concat();
+    [&b"PAR1"[..], pages, &metadata, &(metadata.len() as u32).to_le_bytes(), b"PAR1"].concat()
+}
+
+#[test]
+fn pages_that_state_gigabytes_are_refused_before_room_is_made_for_them() {
+    let texts = b"\x01\0\0\0a\x01\0\0\0b";
+    let whole = [ok("a.parquet:1", "a"), ok("a.parquet:2", "b")];
+    let lost = [not("a.parquet:1", Reason::Damaged), not("a.parquet:1", Reason::Damaged)];
+    let reads = |pages: &[u8]| read("a.parquet", &table(pages, 2), &json!({})).expect("reads");
+    let size = texts.len() as i64;
+    assert_eq!(reads(&table_page(0, size, texts, &values(2, 0))), whole);
+    // A page of two gigabytes, stored and unpacked.
+    assert_eq!(reads(&table_page(0, i32::MAX.into(), texts, &values(2, 0))), lost);
+    // A dictionary of two texts, and one of two thousand million. The rows name its first and second.
+    let dictionary = |count: i64| table_page(2, size, texts, &[&[0x4c, 0x15][..], &number(count), &[0x15, 0]].concat());
+    let rows = table_page(0, 4, &[1, 3, 0b10, 0], &values(2, 8));
+    assert_eq!(reads(&[dictionary(2), rows.clone()].concat()), whole);
+    assert_eq!(reads(&[dictionary(i32::MAX.into()), rows].concat()), lost);
+    // Lengths by their differences: blocks of 128 in 4 parts, so many of them, the first 1 and then no difference.
+    let lengths = |count: &[u8]| [&[0x80, 1, 4][..], count, &[2, 0, 0, 0, 0, 0]].concat();
+    let delta = |encoding, bytes: &[u8]| reads(&table_page(0, bytes.len() as i64, bytes, &values(2, encoding)));
+    let many: &[u8] = &[0x80, 0x80, 0x80, 0x80, 0x40];
+    assert_eq!(delta(6, &[&lengths(&[2])[..], b"ab"].concat()), whole);
+    assert_eq!(delta(6, &[&lengths(many)[..], b"ab"].concat()), lost);
+    let shared = [0x80, 1, 4, 2, 0, 0, 0, 0, 0, 0];
+    assert_eq!(delta(7, &[&shared[..], &lengths(&[2]), b"ab"].concat()), whole);
+    assert_eq!(delta(7, &[&shared[..], &lengths(many), b"ab"].concat()), lost);
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    assert!(peak.is_none_or(|peak| peak < 1 << 20), "{peak:?} KiB");
+}
+
+/// Rows that a file only says it has are believed up to one for each of its bytes.
+#[test]
+fn rows_that_are_only_stated_do_not_outweigh_all_others() {
+    let file = table(&[0xff; 20], i64::MAX >> 1);
+    let found = read("a.parquet", &file, &json!({})).expect("reads");
+    assert_eq!(found, vec![not("a.parquet:1", Reason::Damaged); file.len()]);
+}
+
+#[test]
+fn a_row_without_text_is_bad() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("a.parquet");
+    fs::write(&path, bytes(&golden()["parquet"][0])).expect("writes");
+    let config = json!({ "paths": [path], "tokenizer": { "char": {} }, "limits": { "bad-records": 0, "bad-share": 0.0 } });
+    let config: DataConfig = serde_json::from_value(config).expect("a configuration");
+    let fault = prepare(&config, &dir.path().join("corpus"), &Silent).expect_err("a row has none");
+    assert!(matches!(&fault, Error::Field { field, .. } if field == "text"), "{fault}");
 }
 
 /// A member of a zip archive.

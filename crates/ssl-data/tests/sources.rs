@@ -30,7 +30,7 @@ fn documents(files: &[(&str, &[u8])], keys: &Value) -> Vec<(String, Result<Strin
         let records = Records::open(&input, stamp, &Cutting::from(&config), &config.limits, &progress, &stop).expect("opens");
         for item in records {
             let (origin, text) = match item.expect("reads") {
-                Item::Dropped(reason, origin) => (origin, Err(reason)),
+                Item::Dropped(reason, origin, _) => (origin, Err(reason)),
                 Item::Record(record) => {
                     let origin = record.origin.clone();
                     let text = match clean(record, &config) {
@@ -215,11 +215,11 @@ fn encodings_are_found_out_when_asked() {
 fn broken_rows_are_unreadable_records() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join("a.csv"), "text\n\"a\" b\nfine\n").expect("writes");
-    let config = json!({ "paths": [dir.path().join("a.csv")], "tokenizer": { "char": {} }, "limits": { "bad-records": 0 } });
+    let config = json!({ "paths": [dir.path().join("a.csv")], "tokenizer": { "char": {} }, "limits": { "bad-records": 0, "bad-share": 0.0 } });
     let config: DataConfig = serde_json::from_value(config).expect("a configuration");
     let fault =
         ssl_data::prepare::prepare(&config, &dir.path().join("corpus"), &ssl_data::prepare::Silent).expect_err("a bad row");
-    assert!(matches!(&fault, Error::Broken { reason: Reason::BadQuotes, origin } if origin.line == 2), "{fault}");
+    assert!(matches!(&fault, Error::Broken { reason: Reason::BadQuotes, origin, records: 1 } if origin.line == 2), "{fault}");
     assert!(fault.hint().is_some());
 }
 

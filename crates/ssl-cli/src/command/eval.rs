@@ -186,7 +186,8 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         extensions: ["txt", "md", "markdown", "jsonl", "ndjson"].map(String::from).to_vec(),
         validation_fraction: 0.0,
         seed: 0,
-        limits: Limits::default(),
+        // What is scored is all of it or nothing.
+        limits: Limits { bad_share: 0.0, bad_records: 0, ..Limits::default() },
         clean: CleanConfig { dedup: false, ..CleanConfig::default() },
         tokenizer: TokenizerConfig::File { path: opened.dir.join(TOKENIZER) },
         pairs: None,

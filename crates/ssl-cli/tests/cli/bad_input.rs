@@ -80,16 +80,13 @@ fn compressed_files_that_lie_are_named() {
     let place = Place::new();
     prepare(&place, same).says(0, &[]);
     let corpus = place.content("out/corpus");
+    let strict = "[data.limits]\nexpansion = 100\nbad-records = 0\nbad-share = 0.0\n[data.tokenizer";
     let whole = gzip(b"some text that is long enough to be cut in two, again and again and again\n");
     place.write("text/cut.txt.gz", &whole[..whole.len() / 2]);
-    prepare(&place, same).says(3, &["cut.txt.gz"]);
-    place.write("text/cut.txt.gz", "this is no gzip");
-    prepare(&place, same).says(3, &["cut.txt.gz"]);
+    prepare(&place, |run| run.replace("[data.tokenizer", strict)).says(3, &["cut.txt.gz", "damaged after"]);
     place.write("text/cut.txt.gz", gzip("one line and again\n".repeat(5_000_000).as_bytes()));
     let start = Instant::now();
-    let limited =
-        RUN.replace("\"block\"", "\"line\"").replace("[data.tokenizer", "[data.limits]\nexpansion = 100\n[data.tokenizer");
-    place.write("run.toml", limited);
+    place.write("run.toml", RUN.replace("\"block\"", "\"line\"").replace("[data.tokenizer", strict));
     let ran = place.sh("ulimit -v 4000000; exec \"$0\" prepare run.toml --out out");
     ran.says(
         3,
@@ -97,6 +94,12 @@ fn compressed_files_that_lie_are_named() {
     );
     assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(place.content("out/corpus"), corpus, "the corpus before it is untouched");
+    // As long as it is one of few, it is counted.
+    place.write("text/cut.txt.gz", "this is no gzip");
+    let ran = prepare(&place, same);
+    ran.says(0, &[]);
+    assert_eq!(dropped(&ran, "damaged"), 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("cut.txt.gz: damaged after 0 unpacked bytes"), "{}", ran.stdout);
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn lines_that_are_no_records_are_counted_with_file_and_line() {
         assert!(told.contains(place), "{place} in {told}");
     }
     let strict = prepare(&place, |run| run.replace("[data.tokenizer", "[data.limits]\nbad-records = 1\n[data.tokenizer"));
-    strict.says(3, &["a.jsonl:"]);
+    strict.says(3, &["a.jsonl:2", "a.jsonl:3", "a.jsonl:4", "hint: see the first places"]);
 }
 
 #[test]

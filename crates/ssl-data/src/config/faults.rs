@@ -47,6 +47,13 @@ impl DataConfig {
             "0 refuses every document".into(),
             "67108864 is the default",
         );
+        let share = self.limits.bad_share;
+        check(
+            (0.0..=1.0).contains(&share),
+            "limits.bad-share",
+            format!("{share} is not a share"),
+            "1.0 lets everything pass, 0.01 is the default",
+        );
         check(
             self.windows != WindowConfig::Streams { rows: 0 },
             "windows.streams.rows",

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Instant;
 
@@ -17,24 +17,28 @@ use super::division::{Divider, Division};
 use super::draft::Draft;
 use super::met::Met;
 use super::spool::Mark;
-use super::{Watch, draft, near, pairs, repeats, spool, stage};
+use super::{Watch, draft, near, repeats, spool, stage};
 use crate::clean::{Reason, Repairs, Verdict, clean};
-use crate::config::{BadUtf8, DataConfig, PairsConfig};
+use crate::config::{BadUtf8, DataConfig, Limits};
 use crate::decontaminate::Overlapping;
 use crate::dedup::{Seen, TextHash};
 use crate::document::{Document, Origin};
 use crate::error::{Error, Result};
 use crate::manifest::{Curation, Stage};
-use crate::source::{Cutting, Input, Item, Progress, Records, Stamp};
+use crate::source::{Input, Item, Progress, Stamp};
 
-/// Bytes of records cleaned at once.
-const BATCH: usize = 8 << 20;
-/// What a record costs beside its bytes, so that a file of empty lines makes no endless batch.
-const OVERHEAD: usize = 128;
+mod files;
+
+use files::Found;
+
 /// Records between two questions whether to stop.
 const ASK: u64 = 1 << 12;
 /// Places kept of each reason.
 const EXAMPLES: usize = 5;
+/// While files are read, bad records are judged as a share of at least so many: what stands first is no sample of all.
+const SAMPLE: u64 = 100_000;
+/// The first bad records that are told when there are too many.
+const FIRST_BAD: usize = 5;
 
 /// What the stage found out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +57,9 @@ pub(super) struct Cleaned {
     pub(super) curation: Curation,
     /// In the order of the documents.
     pub(super) parts: Vec<Part>,
+    /// Whether an input was not what it was when it was looked at, so that another reading may give more.
+    #[serde(default)]
+    pub(super) in_part: bool,
     pub(super) stage: Stage,
 }
 
@@ -86,7 +93,7 @@ pub(super) fn run(config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, 
         batch.into_iter().try_for_each(|(part, one)| gather.add(part, one))?;
         Ok(gather.read)
     })?;
-    gather.finish(progress.unpacked.into_inner(), begin, watch)
+    gather.finish(progress.unpacked.into_inner(), progress.lost.into_inner(), begin, watch)
 }
 
 /// As [`run`], from records that were judged before, in the order of the input.
@@ -111,7 +118,8 @@ pub(super) fn gather(
             }
         }
     }
-    gather.finish(unpacked.get(), begin, watch)
+    // Where an input was lost, the stamps of its unit say so.
+    gather.finish(unpacked.get(), false, begin, watch)
 }
 
 /// Reads and judges all records of `inputs`, and gives them to `each` batch by batch, in order; it says how many there were so far.
@@ -127,7 +135,7 @@ pub(super) fn judge_all(
     thread::scope(|scope| {
         // One batch waits while another is cleaned and a third is read.
         let (send, batches) = sync_channel(1);
-        scope.spawn(move || read(config, inputs, progress, watch, &send));
+        scope.spawn(move || files::read(config, inputs, progress, watch, &send));
         for batch in batches {
             let judged = batch?.into_par_iter().map(|(part, item)| (part, judge(item, config, tools))).collect();
             let read = each(judged)?;
@@ -140,49 +148,6 @@ pub(super) fn judge_all(
     })
 }
 
-/// Sends all records in order, batch by batch, until the receiver has heard enough.
-fn read(
-    config: &DataConfig,
-    inputs: &[(Input, Stamp)],
-    progress: &Progress,
-    watch: &dyn Watch,
-    send: &SyncSender<Result<Vec<(u32, Item)>>>,
-) {
-    let stop = || watch.stop();
-    let cutting = Cutting::from(config);
-    let mut batch = Vec::new();
-    let mut cost = 0;
-    let (sources, targets) = match config.pairs {
-        Some(PairsConfig::Files { .. }) => inputs.split_at(inputs.len() / 2),
-        _ => (inputs, &[][..]),
-    };
-    for (index, (input, stamp)) in sources.iter().enumerate() {
-        let open = |input, stamp| Records::open(input, stamp, &cutting, &config.limits, progress, &stop);
-        let target = targets.get(index).map(|(input, stamp)| open(input, *stamp)).transpose();
-        let (records, target) = match (open(input, *stamp), target) {
-            (Ok(records), Ok(target)) => (records, target),
-            (Err(fault), _) | (_, Err(fault)) => return drop(send.send(Err(fault))),
-        };
-        for item in pairs::side_by_side(records, target) {
-            match item {
-                Ok(item) => {
-                    cost += OVERHEAD + if let Item::Record(record) = &item { record.size() } else { 0 };
-                    batch.push((input.part, item));
-                }
-                // What stands before the fault is looked at first, so that the first fault of the input is the one told.
-                Err(fault) => return drop(send.send(Ok(batch)).and_then(|()| send.send(Err(fault)))),
-            }
-            if cost >= BATCH {
-                cost = 0;
-                if send.send(Ok(std::mem::take(&mut batch))).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-    drop(send.send(Ok(batch)));
-}
-
 fn folder(spool: &Path) -> PathBuf {
     spool.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
@@ -191,16 +156,22 @@ fn folder(spool: &Path) -> PathBuf {
 pub(super) enum Judged {
     Kept(Document, Repairs, TextHash, Box<Notes>),
     Dropped(Reason, Origin),
+    /// It is bad, and so may be others behind it: as many as the fault says.
     Unreadable(Reason, Error),
 }
 
-fn judge(item: Item, config: &DataConfig, tools: &Tools) -> Judged {
-    match item {
-        Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes | Reason::NoColumn), origin) => {
-            Judged::Unreadable(reason, Error::Broken { origin, reason })
+fn judge(found: Found, config: &DataConfig, tools: &Tools) -> Judged {
+    match found {
+        Err((reason, fault)) => Judged::Unreadable(reason, fault),
+        Ok(Item::Dropped(reason @ (Reason::Damaged | Reason::BadQuotes | Reason::NoColumn), origin, records)) => {
+            Judged::Unreadable(reason, Error::Broken { origin, reason, records })
         }
-        Item::Dropped(reason, origin) => Judged::Dropped(reason, origin),
-        Item::Record(record) => {
+        // As where a line of JSON has none.
+        Ok(Item::Dropped(Reason::NoText, origin, _)) => {
+            Judged::Unreadable(Reason::NoText, Error::Field { origin, field: config.field.clone() })
+        }
+        Ok(Item::Dropped(reason, origin, _)) => Judged::Dropped(reason, origin),
+        Ok(Item::Record(record)) => {
             let origin = record.origin.clone();
             match clean(record, config) {
                 Verdict::Kept(document, repairs) => match curate(document, config, tools) {
@@ -228,7 +199,7 @@ struct Gather<'a> {
     divider: Divider,
     read: u64,
     bad: u64,
-    first_bad: String,
+    first_bad: Vec<String>,
     dropped: BTreeMap<Reason, u64>,
     examples: BTreeMap<Reason, Vec<String>>,
     repaired: BTreeMap<&'static str, u64>,
@@ -252,7 +223,7 @@ impl<'a> Gather<'a> {
             divider: Divider::new(config.seed, config.validation_fraction),
             read: 0,
             bad: 0,
-            first_bad: String::new(),
+            first_bad: Vec::new(),
             dropped: BTreeMap::new(),
             examples: BTreeMap::new(),
             repaired: BTreeMap::new(),
@@ -263,8 +234,9 @@ impl<'a> Gather<'a> {
 
     fn add(&mut self, part: u32, judged: Judged) -> Result<()> {
         let part = part as usize;
-        self.read += 1;
-        self.parts[part].read += 1;
+        let records = if let Judged::Unreadable(_, fault) = &judged { fault.records() } else { 1 };
+        self.read += records;
+        self.parts[part].read += records;
         if let (Judged::Kept(document, _, _, notes), Some(met)) = (&judged, &mut self.met) {
             met.add(&notes.items, &document.origin)?;
         }
@@ -291,10 +263,8 @@ impl<'a> Gather<'a> {
             Judged::Dropped(reason, origin) => self.drop(reason, &origin),
             Judged::Unreadable(Reason::InvalidUtf8, fault) if self.config.clean.bad_utf8 == BadUtf8::Fail => return Err(fault),
             Judged::Unreadable(reason, fault) => {
-                self.drop(reason, &fault);
-                if reason != Reason::InvalidUtf8 {
-                    self.bad_record(fault)?;
-                }
+                self.drop_all(reason, &fault, records);
+                self.bad_records(fault)?;
             }
         }
         Ok(())
@@ -355,31 +325,43 @@ impl<'a> Gather<'a> {
     }
 
     fn drop(&mut self, reason: Reason, place: &dyn std::fmt::Display) {
-        *self.dropped.entry(reason).or_default() += 1;
+        self.drop_all(reason, place, 1);
+    }
+
+    /// Drops so many records, the first of them at `place`.
+    fn drop_all(&mut self, reason: Reason, place: &dyn std::fmt::Display, records: u64) {
+        *self.dropped.entry(reason).or_default() += records;
         let examples = self.examples.entry(reason).or_default();
         if examples.len() < EXAMPLES {
             examples.push(place.to_string());
         }
     }
 
-    /// Counts a line of JSONL that gave no text; ends the run when there are too many.
-    fn bad_record(&mut self, fault: Error) -> Result<()> {
-        let limit = self.config.limits.bad_records;
-        self.bad += 1;
-        if limit == 0 {
+    /// Counts records that are bad; ends the run when there are far too many.
+    fn bad_records(&mut self, fault: Error) -> Result<()> {
+        let Limits { bad_share, bad_records, .. } = self.config.limits;
+        if bad_share <= 0.0 && bad_records == 0 {
             return Err(fault);
         }
-        if self.bad == 1 {
-            self.first_bad = fault.to_string();
+        self.bad += fault.records();
+        if self.first_bad.len() < FIRST_BAD {
+            self.first_bad.push(fault.to_string());
         }
-        if self.bad > limit {
-            return Err(Error::BadRecords { records: self.bad, limit, first: std::mem::take(&mut self.first_bad) });
+        self.refuse_bad(self.read.max(SAMPLE))
+    }
+
+    /// Ends the run if too many are bad out of so many records.
+    fn refuse_bad(&self, records: u64) -> Result<()> {
+        let Limits { bad_share: share, bad_records: limit, .. } = self.config.limits;
+        if self.bad <= limit || self.bad as f64 <= share * records as f64 {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::BadRecords { bad: self.bad, read: self.read, limit, share, first: self.first_bad.join("; ") })
     }
 
     /// Ends the stage that began at `begin` and unpacked so many bytes.
-    fn finish(mut self, unpacked: u64, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
+    fn finish(mut self, unpacked: u64, in_part: bool, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
+        self.refuse_bad(self.read)?;
         if let Some(met) = self.met.take() {
             self.curation.contamination = met.finish()?;
         }
@@ -408,6 +390,7 @@ impl<'a> Gather<'a> {
             repaired: self.repaired.into_iter().map(|(name, count)| (name.into(), count)).collect(),
             curation: self.curation,
             parts: self.parts,
+            in_part,
             stage,
         })
     }

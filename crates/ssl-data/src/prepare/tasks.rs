@@ -109,9 +109,10 @@ fn key(config: &DataConfig, inputs: &[Input], task: Task) -> Result<String> {
     let (config, mut hash) = essence(config)?;
     let mut files = Vec::new();
     for input in inputs {
-        let about = fs::metadata(&input.path).map_err(|source| Error::io("open", &input.path, source))?;
-        let changed = about.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        files.push((&input.name, input.part, about.len(), changed.map(|time| time.as_nanos())));
+        // What cannot be looked at is a bad input, of which its reading says more.
+        let about = fs::metadata(&input.path).ok();
+        let changed = about.as_ref().and_then(|about| about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok());
+        files.push((&input.name, input.part, about.map(|about| about.len()), changed.map(|time| time.as_nanos())));
     }
     let path = PathBuf::from(TASKS);
     serde_json::to_writer(&mut hash, &(RULES, VERSION, config, files, task.unit_bytes))
@@ -248,8 +249,9 @@ impl Shared<'_> {
         judged::end(&mut records, progress.unpacked.into_inner())?;
         records.finish()?;
         let mut stamps = frames::Writer::create(&self.path("stamps", number))?;
+        let lost = progress.lost.into_inner();
         for (at, (_, stamp)) in unit.iter().zip(&stamped) {
-            stamps.json(&(at, stamp))?;
+            stamps.json(&(at, if lost { stamp.in_part() } else { *stamp }))?;
         }
         stamps.finish()
     }
@@ -354,7 +356,7 @@ fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Result<Vec<V
     let (mut units, mut unit, mut bytes) = (Vec::new(), Vec::new(), 0);
     for (at, input) in inputs[..sources].iter().enumerate() {
         unit.push(at);
-        bytes += fs::metadata(&input.path).map_err(|source| Error::io("open", &input.path, source))?.len();
+        bytes += fs::metadata(&input.path).map_or(0, |about| about.len());
         if bytes >= unit_bytes {
             units.push(std::mem::take(&mut unit));
             bytes = 0;

@@ -173,7 +173,13 @@ impl<'a> Feed<'a> {
 
     /// A document that was passed over.
     pub(super) fn dropped(&self, reason: Reason, line: u64) -> Item {
-        Item::Dropped(reason, Origin { path: Arc::clone(&self.path), line, address: None })
+        self.dropped_all(reason, line, 1)
+    }
+
+    /// Documents that were passed over, as many as a file said that it has: it is believed up to one for each of its bytes.
+    pub(super) fn dropped_all(&self, reason: Reason, line: u64, records: u64) -> Item {
+        let records = records.clamp(1, self.size.max(1));
+        Item::Dropped(reason, Origin { path: Arc::clone(&self.path), line, address: None }, records)
     }
 
     /// Appends the next line, with its end, unless it has more bytes than a document may have.

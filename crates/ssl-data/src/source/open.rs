@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::Crc;
 use flate2::bufread::{DeflateDecoder, GzDecoder};
@@ -57,6 +57,16 @@ pub struct Stamp {
     pub version: u64,
 }
 
+impl Stamp {
+    /// Of a file that cannot be read.
+    pub const UNREAD: Self = Self { size: 0, digest: [0; 32], version: 0 };
+
+    /// Of a file that was then not read as it was stamped.
+    pub(crate) fn in_part(self) -> Self {
+        Self { digest: blake3::hash(&self.digest).into(), ..self }
+    }
+}
+
 /// Counts what all readers of a run have read, for progress lines.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -64,13 +74,22 @@ pub struct Progress {
     pub stored: AtomicU64,
     /// Bytes after decompression.
     pub unpacked: AtomicU64,
+    /// Whether an input could not be read as it was stamped.
+    pub lost: AtomicBool,
 }
 
-/// Reads a whole file and says what it is.
+/// Reads a whole file and says what it is: [`Stamp::UNREAD`] where it cannot be read, which whoever opens it is told.
 ///
 /// # Errors
-/// When the disk refuses, or `stop` says so.
+/// When `stop` says so, or a server does not give what it should have: that is known before anything else is done.
 pub fn stamp(input: &Input, progress: &Progress, stop: &(dyn Fn() -> bool + Sync)) -> Result<Stamp> {
+    match read_whole(input, progress, stop) {
+        Err(fault) if input.address.is_none() => fault.given_up().map(|_| Stamp::UNREAD),
+        stamp => stamp,
+    }
+}
+
+fn read_whole(input: &Input, progress: &Progress, stop: &(dyn Fn() -> bool + Sync)) -> Result<Stamp> {
     let mut raw = Raw::open(input, progress, stop)?;
     let read = |fault| explain(fault, &input.path, 0);
     let version = raw.store.version().map_err(read)?;
@@ -119,7 +138,17 @@ impl Read for Raw<'_> {
             return Err(stopped());
         }
         let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.store.read_at(self.at, &mut buffer[..left])?;
+        // All that is asked for: what a decoder gives of damaged data must not depend on how the bytes came.
+        let mut read = 0;
+        while read < left {
+            match self.store.read_at(self.at + read as u64, &mut buffer[read..left]) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(fault) if read == 0 => return Err(fault),
+                // It is met again where these bytes end.
+                Err(_) => break,
+            }
+        }
         self.hash.update(&buffer[..read]);
         self.at += read as u64;
         self.progress.stored.fetch_add(read as u64, Ordering::Relaxed);

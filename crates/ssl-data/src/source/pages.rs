@@ -52,7 +52,7 @@ impl Cut for Pages {
                 }
                 Err(reason) => feed.dropped(reason, self.number),
             };
-            let (Item::Record(Record { origin, .. }) | Item::Dropped(_, origin)) = &mut item;
+            let (Item::Record(Record { origin, .. }) | Item::Dropped(_, origin, _)) = &mut item;
             origin.address = address;
             return Ok(Some(item));
         }

@@ -14,12 +14,14 @@ use parquet::data_type::ByteArray;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use self::look::Looked;
 use self::pages::Pages;
 use super::feed::{Cut, Feed};
 use super::records::{Item, Record};
 use crate::clean::Reason;
 use crate::config::Format;
 
+mod look;
 mod pages;
 mod thrift;
 
@@ -105,8 +107,8 @@ impl Column {
 }
 
 impl Table {
-    /// Opens the next group of rows: none behind the last, and nothing in it where it cannot be opened.
-    fn next_group(&mut self) -> Option<Result<Open, u64>> {
+    /// Opens the next group of rows: none behind the last, and where it cannot be opened the rows before it and in it.
+    fn next_group(&mut self) -> Option<Result<Open, (u64, u64)>> {
         let group = self.metadata.row_groups().get(self.group)?;
         self.group += 1;
         let row = self.rows;
@@ -115,9 +117,10 @@ impl Table {
         let open = guard(|| {
             let column = group.columns().get(self.column).ok_or(parquet::errors::ParquetError::NYI(String::new()))?;
             let reader = SerializedPageReader::new(Arc::clone(&self.pages), column, count as usize, None)?;
-            Ok(get_column_reader(column.column_descr_ptr(), Box::new(reader)))
+            let looked = Looked { pages: reader, levels: self.defined > 0 };
+            Ok(get_column_reader(column.column_descr_ptr(), Box::new(looked)))
         });
-        Some(open.map(|values| Open { values, row, last: self.rows }).ok_or(row))
+        Some(open.map(|values| Open { values, row, last: self.rows }).ok_or((row, count)))
     }
 }
 
@@ -168,12 +171,12 @@ impl Cut for Column {
                 match table.next_group() {
                     None => return Ok(None),
                     Some(Ok(open)) => table.open = Some(open),
-                    Some(Err(row)) => return Ok(Some(feed.dropped(Reason::Damaged, row + 1))),
+                    Some(Err((row, rows))) => return Ok(Some(feed.dropped_all(Reason::Damaged, row.saturating_add(1), rows))),
                 }
                 continue;
             };
             let step = open.step(table.defined);
-            let row = open.row;
+            let (row, left) = (open.row, open.last - open.row);
             let read = table.pages.read.load(Ordering::Relaxed);
             let size = if let Step::Row(Some(value)) = &step { value.len() as u64 } else { 0 };
             feed.count(read - std::mem::replace(&mut table.told, read), size + 1)?;
@@ -195,7 +198,7 @@ impl Cut for Column {
                     if let Some(fault) = table.pages.fault() {
                         return Err(fault);
                     }
-                    return Ok(Some(feed.dropped(Reason::Damaged, row)));
+                    return Ok(Some(feed.dropped_all(Reason::Damaged, row, left + 1)));
                 }
             }
         }

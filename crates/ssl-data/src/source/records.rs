@@ -46,8 +46,8 @@ impl Record {
 pub enum Item {
     /// A document to look at.
     Record(Record),
-    /// A document that was passed over, and where.
-    Dropped(Reason, Origin),
+    /// So many documents that were passed over, and where the first of them is.
+    Dropped(Reason, Origin, u64),
 }
 
 /// The records of one file, in order; holds no more than one of them.
@@ -69,7 +69,7 @@ impl<'a> Records<'a> {
     /// Opens `input`, which must still be what `stamp` says, to be cut as `cutting` says.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// When the file cannot be opened, or now could be read.
     pub fn open(
         input: &'a Input,
         stamp: Stamp,
@@ -79,6 +79,9 @@ impl<'a> Records<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self> {
         let feed = Feed::open(input, stamp, limits, progress, stop)?;
+        if stamp == Stamp::UNREAD {
+            return Err(Error::Changed { path: input.path.to_path_buf() });
+        }
         Ok(Self { input, feed, cut: cut(input.format, cutting), state: State::Begun })
     }
 
@@ -131,7 +134,7 @@ impl Iterator for Records<'_> {
                     Err(fault) => return Some(Err(explain(fault, &self.input.path, 0))),
                 }
                 let origin = Origin { path: Arc::clone(&self.input.path), line: 1, address: None };
-                nothing.then_some(Ok(Item::Dropped(Reason::EmptyFile, origin)))
+                nothing.then_some(Ok(Item::Dropped(Reason::EmptyFile, origin, 1)))
             }
             Err(fault) => {
                 self.state = State::Done;
@@ -169,7 +172,7 @@ pub(super) mod testing {
         file.write_all(bytes).expect("writes");
         let item = |item: Result<Item>| match item.expect("reads") {
             Item::Record(record) => (record.origin.line, record.offset, Ok(String::from_utf8(record.bytes).expect("UTF-8"))),
-            Item::Dropped(reason, origin) => (origin.line, 0, Err(reason)),
+            Item::Dropped(reason, origin, _) => (origin.line, 0, Err(reason)),
         };
         read(file.path(), format, unit, limit).into_iter().map(item).collect()
     }
@@ -243,6 +246,31 @@ mod tests {
         let items: Vec<_> =
             Records::open(&input, stamp, &Cutting::default(), &Limits::default(), &progress, &|| false).expect("opens").collect();
         assert!(matches!(items.last(), Some(Err(Error::Changed { .. }))), "{items:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_while_it_is_read_gives_what_was_read() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        std::fs::write(file.path(), line.repeat(2000)).expect("writes");
+        let progress = Progress::default();
+        let input = Input {
+            path: file.path().into(),
+            address: None,
+            name: "x".into(),
+            format: Format::Text,
+            packing: Packing::Plain,
+            part: 0,
+        };
+        let stamp = stamp(&input, &progress, &|| false).expect("stamps");
+        let cutting = Cutting { unit: Unit::Line, ..Cutting::default() };
+        let limits = Limits::default();
+        let mut records = Records::open(&input, stamp, &cutting, &limits, &progress, &|| false).expect("opens");
+        records.next().expect("a line").expect("reads");
+        file.as_file().set_len(1_000_500).expect("cuts");
+        let items: Vec<_> = records.collect();
+        assert_eq!(items.iter().filter(|item| matches!(item, Ok(Item::Record(_)))).count(), 1000);
+        assert!(matches!(items.last(), Some(Err(Error::Changed { .. }))));
     }
 
     proptest! {

@@ -1,9 +1,9 @@
 //! The stored bytes of an input, which can be read at any place.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Input;
 #[cfg(feature = "remote")]
@@ -26,6 +26,15 @@ enum Bytes {
     Remote(Object),
 }
 
+/// Fails where `path` is no file: a pipe or a device cannot be read twice, and opening it may wait for ever.
+pub(super) fn regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)? {
+        file if file.is_file() => Ok(()),
+        other if other.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder that cannot be listed")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+    }
+}
+
 impl Store {
     pub(super) fn open(input: &Input) -> Result<Self> {
         let path = input.path.to_path_buf();
@@ -33,7 +42,7 @@ impl Store {
         if let Some(address) = &input.address {
             return Ok(Self { path, bytes: Bytes::Remote(Object::open(address, Patience::default())?) });
         }
-        let file = File::open(&path).map_err(|source| Error::io("open", &path, source))?;
+        let file = regular(&path).and_then(|()| File::open(&path)).map_err(|source| Error::io("open", &path, source))?;
         Ok(Self { path, bytes: Bytes::File(file) })
     }
 

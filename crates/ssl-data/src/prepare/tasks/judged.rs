@@ -68,7 +68,8 @@ enum Fault {
     Utf8 { path: String, offset: u64 },
     Json { place: Place, reason: String },
     Field { place: Place, field: String },
-    Broken { place: Place, reason: Reason },
+    Broken { place: Place, reason: Reason, records: u64 },
+    GivenUp { reason: Reason, told: String },
 }
 
 impl Fault {
@@ -78,7 +79,8 @@ impl Fault {
             Error::Utf8 { path, offset } => Self::Utf8 { path: path.to_string_lossy().into_owned(), offset },
             Error::Json { origin, reason } => Self::Json { place: (&origin).into(), reason },
             Error::Field { origin, field } => Self::Field { place: (&origin).into(), field },
-            Error::Broken { origin, reason } => Self::Broken { place: (&origin).into(), reason },
+            Error::Broken { origin, reason, records } => Self::Broken { place: (&origin).into(), reason, records },
+            Error::GivenUp { reason, told } => Self::GivenUp { reason, told },
             other => return Err(other),
         })
     }
@@ -88,7 +90,8 @@ impl Fault {
             Self::Utf8 { path, offset } => Error::Utf8 { path: PathBuf::from(path), offset },
             Self::Json { place, reason } => Error::Json { origin: place.into(), reason },
             Self::Field { place, field } => Error::Field { origin: place.into(), field },
-            Self::Broken { place, reason } => Error::Broken { origin: place.into(), reason },
+            Self::Broken { place, reason, records } => Error::Broken { origin: place.into(), reason, records },
+            Self::GivenUp { reason, told } => Error::GivenUp { reason, told },
         }
     }
 }

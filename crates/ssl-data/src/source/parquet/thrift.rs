@@ -22,6 +22,13 @@ const I32: u8 = 5;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
+/// The least bytes of a struct with anything in it: the head of a field, its value, and the end.
+const LEAST: u64 = 3;
+/// The least bytes of a group of rows with one column: 7 of its own, and 21 of the column.
+const GROUP: u64 = 28;
+/// The most elements of a schema: built, each takes some hundred times the least that it has as bytes.
+const ELEMENTS: u64 = 1 << 16;
+
 /// Bytes to walk over.
 struct Walk<'a>(&'a [u8]);
 
@@ -55,11 +62,13 @@ impl Walk<'_> {
         i32::try_from((number >> 1) as i64 ^ -((number & 1) as i64)).map_err(|_| Fault::Wrong)
     }
 
-    /// The kind of a list's elements and how many there are: no more than bytes that are left.
+    /// The kind of a list's elements and how many there are. Readers make room for all of them first, so each must have its least bytes
+    /// among those that are left.
     fn list(&mut self) -> Result<(u8, u64)> {
         let head = self.byte()?;
         let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
-        if count > self.0.len() as u64 {
+        let least = if head & 15 == STRUCT { LEAST } else { 1 };
+        if count > self.0.len() as u64 / least {
             return Err(Fault::Short);
         }
         Ok((head & 15, count))
@@ -119,16 +128,29 @@ pub(super) fn page_sizes(bytes: &[u8]) -> Result<(u64, u64)> {
     Ok((stored.ok_or(Fault::Wrong)?, unpacked.ok_or(Fault::Wrong)?))
 }
 
-/// Looks whether `bytes` are the metadata of a file whose schema is at most `deep` groups deep: readers build it by recursion.
+/// Looks whether `bytes` are the metadata of a file whose schema is at most `deep` groups deep, because readers build it by recursion,
+/// and states no more elements, children and groups of rows than there can be.
 pub(super) fn check_metadata(bytes: &[u8], deep: usize) -> Result<()> {
     // How many children are still to come of each group that stands open.
     let mut open: Vec<i32> = Vec::new();
     Walk(bytes).fields(0, |walk, number, kind| {
+        if (number, kind) == (4, LIST) {
+            let Walk(groups) = *walk;
+            let (_, count) = walk.list()?;
+            if count > walk.0.len() as u64 / GROUP {
+                return Err(Fault::Short);
+            }
+            // Each of them is walked over as any other value.
+            *walk = Walk(groups);
+        }
         if (number, kind) != (2, LIST) {
             return Ok(false);
         }
         let (STRUCT, count) = walk.list()? else { return Err(Fault::Wrong) };
-        for _ in 0..count {
+        if count > ELEMENTS {
+            return Err(Fault::Wrong);
+        }
+        for at in 0..count {
             let mut children = 0;
             walk.fields(1, |walk, number, kind| {
                 let found = (number, kind) == (5, I32);
@@ -141,7 +163,8 @@ pub(super) fn check_metadata(bytes: &[u8], deep: usize) -> Result<()> {
             if let Some(left) = open.last_mut() {
                 *left -= 1;
             }
-            if children < 0 || children > 0 && open.len() == deep {
+            let more = i64::from(children);
+            if more < 0 || more > 0 && open.len() == deep || more > (count - at) as i64 {
                 return Err(Fault::Wrong);
             }
             if children > 0 {
@@ -183,8 +206,16 @@ mod tests {
     fn a_schema_may_be_wide_but_not_deep() {
         assert_eq!(check_metadata(&schema(&[2, 1, 0, 0]), 2), Ok(()));
         assert_eq!(check_metadata(&schema(&[1, 1, 1, 0]), 2), Err(Fault::Wrong));
-        assert_eq!(check_metadata(&schema(&[63; 9]), 9), Ok(()));
+        assert_eq!(check_metadata(&schema(&[9, 8, 7, 6, 5, 4, 3, 2, 1]), 9), Ok(()));
         assert_eq!(check_metadata(&[0x29, 0xfc, 0xff, 0xff, 0x7f], 9), Err(Fault::Short));
+        // More children than elements, and more elements or groups of rows than bytes for them.
+        assert_eq!(check_metadata(&schema(&[9, 0, 0]), 9), Err(Fault::Wrong));
+        assert_eq!(check_metadata(&schema(&vec![0; 120]), 9), Ok(()));
+        let wide = |count: usize| [&[0x29, 0xfc, 0x81, 0x80, 0x04][..], &[0x15, 0, 0].repeat(count), &[0]].concat();
+        assert_eq!(check_metadata(&wide((1 << 16) + 1), 9), Err(Fault::Wrong));
+        let groups = |count: u8| [&[0x49, count << 4 | 0x0c][..], &[0x15, 0, 0].repeat(count.into()), &[0; 60]].concat();
+        assert_eq!(check_metadata(&groups(2), 9), Ok(()));
+        assert_eq!(check_metadata(&groups(3), 9), Err(Fault::Short));
         assert_eq!(check_metadata(&[0x1c; 99], 9), Err(Fault::Wrong));
         assert_eq!(check_metadata(&[0x19; 99], 9), Err(Fault::Wrong));
     }
