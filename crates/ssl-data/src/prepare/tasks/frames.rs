@@ -150,7 +150,11 @@ impl Iterator for Reader {
             }
             Err(source) => {
                 self.ended = true;
-                // What was damaged is not met again: the next run does it anew.
+                if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) {
+                    // A disk that refuses says nothing about the file.
+                    return Some(Err(Error::io("read", &self.path, source)));
+                }
+                // What was damaged is not met again: it is missing, and so done anew.
                 let _ = fs::remove_file(&self.path);
                 Some(Err(Error::Damaged { path: self.path.clone(), offset: self.offset, source }))
             }
@@ -186,6 +190,20 @@ mod tests {
                 assert!(!path.exists(), "byte {at}: the damaged file is still there");
             }
         }
+    }
+
+    #[test]
+    fn what_a_disk_refuses_to_read_is_not_removed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("unit");
+        let mut writer = Writer::create(&path).expect("creates");
+        writer.push(b"one").expect("writes");
+        writer.finish().expect("finishes");
+        let mut reader = Reader::open(&path).expect("opens");
+        // No file that is open for writing alone can be read.
+        reader.file = BufReader::new(File::options().write(true).open(&path).expect("opens"));
+        assert!(matches!(reader.next(), Some(Err(Error::Io { action: "read", .. }))));
+        assert_eq!(read(&path).expect("reads"), [b"one".to_vec()]);
     }
 
     #[test]
