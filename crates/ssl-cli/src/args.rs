@@ -124,8 +124,8 @@ pub(crate) struct RunArgs {
     /// The run folder to write [default: runs/ and the run file's name]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Do this part of the work, such as 3/16 (from 0), beside other processes that see the same folder; auto takes the number from
-    /// `SLURM_ARRAY_TASK_ID`, and auto/16 from `JOB_COMPLETION_INDEX`
+    /// Do this part of the work, such as 3/16 (from 0), beside other processes that see the same folder; auto takes both numbers from
+    /// a Slurm array or srun, and auto/16 the first from `SLURM_ARRAY_TASK_ID`, `SLURM_PROCID` or `JOB_COMPLETION_INDEX`
     #[arg(long, value_name = "I/N")]
     pub(crate) task: Option<String>,
 }

@@ -34,6 +34,8 @@ pub enum Error {
     Glob { pattern: PathBuf, reason: String },
     #[error("cannot read {address}: {reason}")]
     Remote { address: String, reason: String },
+    #[error("{address}: tasks share out files, not what lies on a server")]
+    NotShared { address: String },
     #[error("{}: files of the kind {extension} are not read", path.display())]
     Unread { path: PathBuf, extension: &'static str },
     #[error("{}: not valid UTF-8 at byte {offset}", path.display())]
@@ -146,6 +148,7 @@ impl Error {
             Self::Io { .. } | Self::Remote { .. } => ErrorKind::Resource,
             Self::NoFiles { .. }
             | Self::Glob { .. }
+            | Self::NotShared { .. }
             | Self::Unread { .. }
             | Self::EmptySplit { .. }
             | Self::NoSource { .. }
@@ -172,6 +175,9 @@ impl Error {
                 "check the address, the network, and the credentials in the environment, such as AWS_ACCESS_KEY_ID; then run again"
             }
             Self::NoFiles { .. } => "paths are relative to the working directory; see data.extensions for what a folder gives",
+            Self::NotShared { .. } => {
+                "copy it to a folder that all tasks see and name that, or leave --task out: one process reads from servers"
+            }
             Self::Unread { .. } => {
                 "unpack or convert it first, or name in data.format what it holds; zip and Parquet are read unpacked, and not as pairs"
             }

@@ -99,7 +99,7 @@ pub fn prepare(config: &DataConfig, into: &Path, watch: &dyn Watch) -> Result<Ma
     if let Some(manifest) = whole(into, fingerprint).filter(|_| !Folder::has_work(into)) {
         return Ok(manifest);
     }
-    build(config, &inputs, prints, into, watch, &Alone)
+    build(config, &inputs, prints, &Folder::lock(into, watch)?, watch, &Alone)
 }
 
 /// Does what is not done of the corpus, in the folder that this process alone works in.
@@ -107,19 +107,18 @@ fn build(
     config: &DataConfig,
     inputs: &[(Input, Stamp)],
     prints: Prints,
-    into: &Path,
+    folder: &Folder,
     watch: &dyn Watch,
     road: &dyn Road,
 ) -> Result<Manifest> {
     let fingerprint = &prints.corpus;
-    let folder = Folder::lock(into, watch)?;
     // Whoever held the lock may have done the work, or was killed when nothing but clearing up was left.
-    if let Some(manifest) = whole(into, fingerprint) {
+    if let Some(manifest) = whole(folder.dir(), fingerprint) {
         folder.clear()?;
         return Ok(manifest);
     }
     let mut finished = folder.resume(fingerprint)?;
-    match stages(config, inputs, &folder, &mut finished, watch, road) {
+    match stages(config, inputs, folder, &mut finished, watch, road) {
         Ok(mut manifest) => {
             manifest.fingerprints.inputs = prints.inputs;
             manifest.fingerprints.config = prints.config;

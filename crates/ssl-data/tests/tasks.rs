@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use ssl_data::Error;
 use ssl_data::config::DataConfig;
 use ssl_data::manifest::Manifest;
-use ssl_data::prepare::{Silent, Task, Watch, prepare, prepare_task};
+use ssl_data::prepare::{Silent, Task, Watch, prepare, prepare_task, stage};
 use tempfile::TempDir;
+
+#[path = "tasks/left.rs"]
+mod left;
 
 /// Twelve files with copies, near copies, broken lines, mail addresses and an item of an evaluation set among them.
 fn sources(dir: &Path) {
@@ -203,35 +207,114 @@ fn a_host_alone_does_what_belongs_to_one_that_never_comes() {
     assert!(content(&into) == expected(&config));
 }
 
-#[test]
-fn a_damaged_hand_over_is_named_and_done_anew() {
-    let (dir, config, into) = place();
-    let only = task(0, 1);
-    // A folder in the place of the manifest keeps the leader from ending.
-    fs::create_dir_all(into.join("manifest.json")).expect("creates");
-    prepare_task(&config, &into, only, &Silent).expect_err("a manifest that is a folder");
-    fs::remove_dir(into.join("manifest.json")).expect("removes");
-    let units = || {
-        let keys = fs::read_dir(into.join("prepare.tasks")).expect("lists");
-        let files = keys.flat_map(|key| fs::read_dir(key.expect("lists").path()).expect("lists"));
-        let mut files: Vec<PathBuf> = files.map(|file| file.expect("lists").path()).collect();
-        files.sort();
-        files
-    };
-    let named = |name: &str| units().into_iter().find(|path| path.to_string_lossy().contains(name)).expect("a unit");
-    for name in ["tokens-000001", "stamps-000002"] {
-        let path = named(name);
-        let mut bytes = fs::read(&path).expect("reads");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&path, bytes).expect("writes");
-        let fault = prepare_task(&config, &into, only, &Silent).expect_err("a flipped bit");
-        assert!(matches!(&fault, Error::Damaged { path: at, .. } if *at == path), "{fault}");
+/// Sees each stage, and ends what has not ended by itself after a minute.
+struct Look<F> {
+    seen: F,
+    since: Instant,
+}
+
+fn look<F: Fn(&'static str) + Sync>(seen: F) -> Look<F> {
+    Look { seen, since: Instant::now() }
+}
+
+impl<F: Fn(&'static str) + Sync> Watch for Look<F> {
+    fn stage(&self, stage: &'static str, _: u64, _: Option<u64>, _: u64) {
+        (self.seen)(stage);
     }
-    prepare_task(&config, &into, only, &Silent).expect("prepares");
+
+    fn stop(&self) -> bool {
+        self.since.elapsed() > Duration::from_mins(1)
+    }
+}
+
+/// Waits until `flag` is set, for a minute at most.
+fn wait_for(flag: &AtomicBool) {
+    for _ in 0..6000 {
+        if flag.load(Ordering::Relaxed) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn several_hosts_do_what_belongs_to_a_leader_that_never_comes() {
+    let (_dir, config, into) = place();
+    thread::scope(|scope| {
+        let start = |index| {
+            let (config, into) = (&config, &into);
+            scope.spawn(move || prepare_task(config, into, task(index, 3), &look(|_| {})))
+        };
+        let tasks = [start(1), start(2)];
+        for task in tasks {
+            task.join().expect("no panic").expect("prepares");
+        }
+    });
     assert!(content(&into) == expected(&config));
-    assert_eq!(units().len(), 1, "nothing is left but what it came to");
-    drop(dir);
+}
+
+#[test]
+fn a_leader_that_is_started_again_helps_the_one_that_leads() {
+    let (_dir, config, into) = place();
+    let (leads, waits) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            // What it leads goes on when task 0 is there again.
+            let watch = look(|stage| {
+                if stage == stage::TOKENIZER && !leads.swap(true, Ordering::Relaxed) {
+                    wait_for(&waits);
+                }
+            });
+            prepare_task(&config, &into, task(1, 2), &watch)
+        });
+        wait_for(&leads);
+        let first = look(|stage| waits.store(waits.load(Ordering::Relaxed) || stage == stage::WAIT, Ordering::Relaxed));
+        prepare_task(&config, &into, task(0, 2), &first).expect("prepares");
+        other.join().expect("no panic").expect("prepares");
+    });
+    assert!(content(&into) == expected(&config));
+}
+
+#[test]
+fn a_host_that_hangs_does_not_hold_up_the_others() {
+    let (_dir, config, into) = place();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let hangs = scope.spawn(|| {
+            let watch = look(|stage| {
+                if stage == stage::READ {
+                    wait_for(&done);
+                }
+            });
+            prepare_task(&config, &into, task(0, 2), &watch)
+        });
+        let other = prepare_task(&config, &into, task(1, 2), &look(|_| {}));
+        done.store(true, Ordering::Relaxed);
+        other.expect("prepares");
+        hangs.join().expect("no panic").expect("finds that all is done");
+    });
+    assert!(content(&into) == expected(&config));
+    // What it was at was done before; it may have handed it over once more.
+    prepare_task(&config, &into, task(0, 2), &Idle).expect("is done");
+    assert_eq!(units(&into).len(), 1, "{:?}", units(&into));
+}
+
+/// What lies in the folders that tasks share.
+fn units(into: &Path) -> Vec<PathBuf> {
+    let keys = fs::read_dir(into.join("prepare.tasks")).expect("lists");
+    let files = keys.flat_map(|key| fs::read_dir(key.expect("lists").path()).expect("lists"));
+    let mut files: Vec<PathBuf> = files.map(|file| file.expect("lists").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn inputs_on_servers_are_refused_with_a_word() {
+    let (dir, config, into) = place();
+    let remote = DataConfig { paths: vec![dir.path().join("00.jsonl"), "https://example.org/a.txt?key=secret".into()], ..config };
+    let fault = prepare_task(&remote, &into, task(0, 2), &Silent).expect_err("a server");
+    assert!(matches!(&fault, Error::NotShared { address } if address == "https://example.org/a.txt"), "{fault}");
+    assert!(fault.hint().is_some_and(|hint| hint.contains("--task")));
 }
 
 #[test]

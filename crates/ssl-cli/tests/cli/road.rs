@@ -103,6 +103,28 @@ fn every_verb_on_one_run() {
     assert_eq!((longer.code, &longer.json()["steps"], &longer.json()["resumed_from"]), (Some(0), &50.into(), &40.into()));
 }
 
+#[test]
+fn tasks_prepare_what_one_process_does() {
+    let place = Place::new();
+    place.ssl(&["prepare", "run.toml", "--out", "alone", "--quiet"]).says(0, &[]);
+    let task = |task| ["prepare", "run.toml", "--out", "shared", "--quiet", "--task", task];
+    let mut other = place.start(&task("1/2"));
+    place.ssl(&task("0/2")).says(0, &[]);
+    assert!(other.wait().expect("it ends").success());
+    for file in ["tokenizer.json", "train-00000.tok", "validation-00000.tok", "validation.txt"] {
+        let of = |run: &str| fs::read(place.path(run).join("corpus").join(file)).expect("a file");
+        assert!(of("alone") == of("shared"), "{file}");
+    }
+    // It is all done, whichever task asks.
+    let auto = "env -u SLURM_ARRAY_TASK_ID -u SLURM_STEP_NUM_TASKS -u SLURM_NTASKS";
+    let run = "\"$0\" prepare run.toml --out shared --quiet --task";
+    place.sh(&format!("{auto} SLURM_PROCID=2 SLURM_STEP_NUM_TASKS=3 {run} auto")).says(0, &[]);
+    place.sh(&format!("SLURM_ARRAY_TASK_ID=7 {run} auto/16")).says(0, &[]);
+    place.ssl(&task("2/2")).says(2, &["there is no task 2 of 2", "give I/N"]);
+    place.write("run.toml", RUN.replace("\"text\"", "\"https://example.org/tales.txt\""));
+    place.ssl(&task("0/2")).says(2, &["https://example.org/tales.txt", "hint:", "--task"]);
+}
+
 fn artefacts(place: &Place) {
     assert_eq!(place.read("out/run.toml"), RUN, "verbatim");
     let lines: Vec<Value> =

@@ -56,6 +56,20 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes the folder and takes its lock; waits while another process has it.
     pub(super) fn lock(dir: &Path, watch: &dyn Watch) -> Result<Self> {
+        loop {
+            if let Some(folder) = Self::try_lock(dir)? {
+                return Ok(folder);
+            }
+            if watch.stop() {
+                return Err(Error::Interrupted { stage: stage::WAIT });
+            }
+            watch.stage(stage::WAIT, 0, None, 0);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Makes the folder and takes its lock; `None` while another process has it.
+    pub(super) fn try_lock(dir: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(dir).map_err(|source| Error::io("create", dir, source))?;
         let path = dir.join(LOCK);
         let lock = File::options()
@@ -64,16 +78,10 @@ impl Folder {
             .write(true)
             .open(&path)
             .map_err(|source| Error::io("create", &path, source))?;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(Self { dir: dir.into(), work: dir.join(WORK), _lock: lock }),
-                Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path, source)),
-                Err(TryLockError::WouldBlock) if watch.stop() => return Err(Error::Interrupted { stage: stage::WAIT }),
-                Err(TryLockError::WouldBlock) => {
-                    watch.stage(stage::WAIT, 0, None, 0);
-                    thread::sleep(Duration::from_millis(50));
-                }
-            }
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { dir: dir.into(), work: dir.join(WORK), _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
         }
     }
 
@@ -86,6 +94,10 @@ impl Folder {
     pub(super) fn products(dir: &Path) -> (PathBuf, PathBuf) {
         let work = dir.join(WORK);
         (work.join(SPOOL), work.join(TOKENIZER))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn work(&self) -> &Path {

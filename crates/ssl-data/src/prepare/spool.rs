@@ -24,8 +24,10 @@ const BUFFER: usize = 1 << 20;
 
 /// Bytes between two marks, at first.
 const SPACING: u64 = 64 << 10;
-/// Most marks; of more, every second is forgotten and the next are set twice as far apart.
+/// Most marks while they stand nearer than [`FAR`]; of more, every second is forgotten and the next are set twice as far apart.
 const MARKS: usize = 1 << 14;
+/// Bytes between two marks, at most: those of a unit of encoding, of which there are then more than `MARKS`.
+const FAR: u64 = 64 << 20;
 
 /// A place between two documents of the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,7 @@ pub(super) struct Writer {
     end: Mark,
     marks: Vec<Mark>,
     spacing: u64,
+    far: u64,
 }
 
 impl Writer {
@@ -54,13 +57,14 @@ impl Writer {
             end: Mark::default(),
             marks: Vec::new(),
             spacing: SPACING,
+            far: FAR,
         })
     }
 
     pub(super) fn push(&mut self, text: &str, hash: TextHash) -> Result<()> {
         let length = text.len() as u64;
         if self.marks.last().is_none_or(|last| self.end.offset - last.offset >= self.spacing) {
-            if self.marks.len() == MARKS {
+            if self.marks.len() >= MARKS && self.spacing < self.far {
                 let mut number = 0;
                 self.marks.retain(|_| {
                     number += 1;
@@ -243,6 +247,19 @@ mod tests {
             parts.extend(part.collect::<Result<Vec<Part>>>().expect("reads"));
         }
         assert!(parts == whole && whole.len() == texts.len());
+    }
+
+    #[test]
+    fn marks_of_a_long_spool_stand_no_farther_apart() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut writer = Writer::create(file.path()).expect("creates");
+        (writer.spacing, writer.far) = (25, 100);
+        for _ in 0..10 * MARKS {
+            writer.push("x", TextHash::of("x")).expect("writes");
+        }
+        let (size, marks) = writer.finish().expect("finishes");
+        assert_eq!(marks.len() as u64, size / 100);
+        assert!(marks.windows(2).all(|pair| pair[1].offset - pair[0].offset == 100));
     }
 
     #[test]

@@ -11,15 +11,14 @@
 //! Units depend on the inputs alone, not on how many tasks there are, and nothing but the inputs and the configuration goes into one:
 //! so the corpus is that of [`super::prepare`], byte for byte. Task i of n does the units i, i + n and so on first. A unit is handed over as a
 //! file that is there whole or not at all (see [`frames`]), so no task locks another out, and it does no harm when two do the same. A task
-//! shows that it lives by changing a file; what belongs to one that stands still is done by the others, and so is the part of the
-//! leader, who is task 0. Any number of tasks may thus be killed, started again, or never started.
+//! that works shows it by changing a file; what belongs to one that stands still, because it was killed, hangs or has nothing to do, is
+//! done by the others. The leader is who has the corpus folder's lock: task 0, or any other where that stands still. Nobody waits for the
+//! lock, so whoever leads is helped by all that live. Any number of tasks may thus be killed, started again, or never started.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,26 +28,27 @@ use super::folder::Folder;
 use super::read::{Cleaned, gather, judge_all};
 use super::spool::{self, Mark};
 use super::tally::Seen;
-use super::{Prints, RULES, Road, Watch, build, essence, fingerprint, stage, whole};
+use super::{Prints, RULES, Road, Watch, build, essence, fingerprint, stage};
 use crate::config::{DataConfig, PairsConfig};
 use crate::corpus::SplitName;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, VERSION};
-use crate::source::{self, Input, Progress, Stamp};
+use crate::source::{self, Address, Input, Progress, Stamp};
 use crate::vocab::Vocab;
 
 mod frames;
 mod judged;
+mod place;
 mod pulse;
+mod turns;
 
+use place::{Place, remove};
 use pulse::{Pulse, Signs};
 
-/// Where the units lie within the corpus folder, each preparation in a folder of its own.
-const TASKS: &str = "prepare.tasks";
-/// The fingerprint of the corpus that came of it, for tasks that are started when all is done.
-const DONE: &str = "done";
-/// How long between two looks at what others did.
-const LOOK: Duration = Duration::from_millis(100);
+/// The version of what tasks hand over: those of different programs do not read each other's.
+const UNITS: u32 = 2;
+/// What the units of inputs are called, each its records behind its stamps.
+const RECORDS: &str = "records";
 
 /// Which of how many processes this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,37 +76,45 @@ impl Task {
 /// Does this task's part of the preparation of the corpus in `into`, which all tasks see, and waits until the whole is done.
 ///
 /// # Errors
-/// As [`super::prepare`].
+/// As [`super::prepare`]; when inputs lie on servers.
 pub fn prepare_task(config: &DataConfig, into: &Path, task: Task, watch: &dyn Watch) -> Result<Manifest> {
+    files_only(config)?;
     let inputs = source::find(config, into)?;
-    let dir = into.join(TASKS).join(key(config, &inputs, task)?);
-    let done = fs::read_to_string(dir.join(DONE)).ok();
-    if let Some(manifest) = done.and_then(|fingerprint| finished(into, &fingerprint)) {
+    let units = units(config, &inputs, task.unit_bytes)?;
+    let place = Place::new(into, &key(config, &inputs, task)?, &config.limits);
+    let (signs, looks, fingerprint) = (RefCell::new(Signs::default()), Cell::new(0), OnceCell::new());
+    let shared = Shared { place, task, config, inputs, units, signs, looks, fingerprint, watch };
+    if let Some(manifest) = shared.place.done() {
+        shared.tidy(&manifest);
         return Ok(manifest);
     }
-    fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-    let _pulse = Pulse::start(&dir, task.index)?;
-    let shared = Shared { dir, task, signs: RefCell::new(Signs::default()), fingerprint: OnceCell::new(), watch };
-    let result = shared.run(config, inputs, into);
-    match result {
-        // The leader may have cleared up what this task was still looking at.
-        Err(Error::Io { path, source, action }) if source.kind() == std::io::ErrorKind::NotFound => {
-            let manifest = shared.fingerprint.get().and_then(|fingerprint| finished(into, fingerprint));
-            manifest.ok_or(Error::Io { path, source, action })
-        }
-        other => other,
-    }
+    shared.place.open()?;
+    let pulse = Pulse::start(shared.place.dir(), task.index)?;
+    // Whatever went wrong: others may have done all, and cleared up what this task was still looking at.
+    shared.run(&pulse.of(watch)).or_else(|fault| {
+        let known = shared.fingerprint.get().and_then(|fingerprint| shared.place.finished(fingerprint));
+        known.or_else(|| shared.place.done()).ok_or(fault)
+    })
 }
 
-/// The corpus of that fingerprint. Opening one reads all its indexes, so it is done when there is a manifest to believe.
-fn finished(into: &Path, fingerprint: &str) -> Option<Manifest> {
-    let told = Manifest::load(into).is_ok_and(|manifest| manifest.fingerprint == fingerprint);
-    if told { whole(into, fingerprint) } else { None }
+/// Refuses inputs on servers: tasks would have to agree on objects that change between two looks, and each be read twice.
+fn files_only(config: &DataConfig) -> Result<()> {
+    let targets = match &config.pairs {
+        Some(PairsConfig::Files { targets }) => &targets[..],
+        _ => &[],
+    };
+    let paths = config.parts().into_iter().flat_map(|(_, paths)| paths).chain(targets);
+    match paths.filter_map(|path| path.to_str()).find_map(Address::of) {
+        Some(address) => Err(Error::NotShared { address: address.shown() }),
+        None => Ok(()),
+    }
 }
 
 /// Names the preparation before a single input was read.
 fn key(config: &DataConfig, inputs: &[Input], task: Task) -> Result<String> {
-    let (config, mut hash) = essence(config)?;
+    let (mut config, mut hash) = essence(config)?;
+    // It is the leader who counts them, whatever the units.
+    (config.limits.bad_records, config.limits.bad_share) = (0, 0.0);
     let mut files = Vec::new();
     for input in inputs {
         // What cannot be looked at is a bad input, of which its reading says more.
@@ -114,184 +122,205 @@ fn key(config: &DataConfig, inputs: &[Input], task: Task) -> Result<String> {
         let changed = about.as_ref().and_then(|about| about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok());
         files.push((&input.name, input.part, about.map(|about| about.len()), changed.map(|time| time.as_nanos())));
     }
-    let path = PathBuf::from(TASKS);
-    serde_json::to_writer(&mut hash, &(RULES, VERSION, config, files, task.unit_bytes))
+    let path = PathBuf::from("key");
+    serde_json::to_writer(&mut hash, &(RULES, VERSION, UNITS, config, files, task.unit_bytes))
         .map_err(|source| Error::Manifest { path, source })?;
     Ok(hash.finalize().to_hex()[..16].to_owned())
 }
 
-/// The folder that the tasks share.
+/// The part of one task.
 struct Shared<'a> {
-    dir: PathBuf,
+    place: Place,
     task: Task,
+    config: &'a DataConfig,
+    inputs: Vec<Input>,
+    /// The inputs of each unit by their numbers.
+    units: Vec<Vec<usize>>,
     signs: RefCell<Signs>,
+    /// How often the folder was looked through.
+    looks: Cell<u64>,
     /// Of the corpus, once all inputs are known.
     fingerprint: OnceCell<String>,
     watch: &'a dyn Watch,
 }
 
 /// What the leader tells the others when there is something to encode.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Plan {
+    /// Of the corpus.
     fingerprint: String,
-    cleaned: Cleaned,
+    /// Of the vocabulary, with which tokens must be made to be packed beside others.
+    tokenizer: String,
+}
+
+impl Plan {
+    /// What units of tokens are called.
+    fn tokens(&self) -> String {
+        format!("tokens-{}", &self.tokenizer[..16])
+    }
+}
+
+fn digest(vocab: &Vocab) -> String {
+    blake3::hash(vocab.json().as_bytes()).to_hex().to_string()
 }
 
 impl Shared<'_> {
-    fn run(&self, config: &DataConfig, inputs: Vec<Input>, into: &Path) -> Result<Manifest> {
-        let units = units(config, &inputs, self.task.unit_bytes)?;
-        let tools = Tools::new(config)?;
-        self.complete(stage::READ, "stamps", units.len(), &|unit| self.read(config, &inputs, &units[unit], unit, &tools))?;
-        drop(tools);
-        let inputs = self.stamped(inputs, units.len())?;
-        let prints = fingerprint(config, &inputs, into)?;
+    /// `works` is told of all that this task does, and of no waiting.
+    fn run(&self, works: &dyn Watch) -> Result<Manifest> {
+        if !self.read_all(&|| !self.place.is_done(), works)? {
+            let manifest = self.place.done().ok_or(Error::Interrupted { stage: stage::WAIT })?;
+            self.place.clear(&manifest);
+            return Ok(manifest);
+        }
+        let inputs = self.stamped()?;
+        let prints = fingerprint(self.config, &inputs, self.place.corpus())?;
         self.fingerprint.get_or_init(|| prints.corpus.clone());
-        let mut asked = 0_u64;
+        let mut helped = None;
         loop {
-            if let Some(manifest) = finished(into, &prints.corpus) {
+            let look = Instant::now();
+            if let Some(manifest) = self.place.finished(&prints.corpus) {
+                self.tidy(&manifest);
                 return Ok(manifest);
             }
-            if self.is_mine(0) {
-                return self.lead(config, &inputs, prints, into);
+            // Nobody waits for the lock: whoever has it may wait for a unit of this task.
+            if self.is_mine(0)
+                && let Some(folder) = Folder::try_lock(self.place.corpus())?
+            {
+                return self.lead(&folder, &inputs, prints, works);
             }
-            if let Some(plan) = self.plan(&prints)? {
-                self.help(&plan, into)?;
+            let plan = self.plan(&prints.corpus).filter(|(plan, _)| helped.as_ref() != Some(plan));
+            let rest = self.rest(look);
+            if let Some((plan, cleaned)) = plan
+                && self.help(&plan, cleaned, works)?
+            {
+                helped = Some(plan);
             }
-            self.pause(stage::WAIT, asked)?;
-            asked += 1;
+            while look.elapsed() < rest {
+                self.pause(stage::WAIT)?;
+            }
         }
     }
 
     /// The leader's part.
-    fn lead(&self, config: &DataConfig, inputs: &[(Input, Stamp)], prints: Prints, into: &Path) -> Result<Manifest> {
-        let manifest = build(config, inputs, prints, into, self.watch, self)?;
-        self.clear(&manifest.fingerprint);
+    fn lead(&self, folder: &Folder, inputs: &[(Input, Stamp)], prints: Prints, works: &dyn Watch) -> Result<Manifest> {
+        // That of an earlier leader, whose spool and tokenizer may not be believed now.
+        remove(&self.place.plan())?;
+        let others = self.place.others();
+        let manifest = build(self.config, inputs, prints, folder, works, &Leader { shared: self, works })?;
+        self.place.clear(&manifest);
+        self.place.sweep(folder, &others, self.task.patience, &|| self.pause(stage::WAIT));
         Ok(manifest)
     }
 
-    /// Leaves nothing of the units but what they came to. The corpus is whole: a fault here is no fault of it, and what others still
-    /// look at here they need no more.
-    fn clear(&self, fingerprint: &str) {
-        let _ = fs::write(self.dir.join(DONE), fingerprint);
-        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        files.filter(|file| file.file_name() != DONE).for_each(|file| drop(fs::remove_file(file.path())));
-    }
-
-    fn path(&self, name: &str, unit: usize) -> PathBuf {
-        self.dir.join(format!("{name}-{unit:06}"))
-    }
-
-    /// Does unit by unit what is not there until all of it is: first what is this task's, then what belongs to tasks that stand still.
-    fn complete(&self, stage: &'static str, name: &str, count: usize, work: &dyn Fn(usize) -> Result<()>) -> Result<()> {
-        let mut asked = 0_u64;
-        loop {
-            let there = self.there(name)?;
-            let missing: Vec<usize> = (0..count).filter(|unit| !there.contains(&format!("{name}-{unit:06}"))).collect();
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let owner = |unit: &usize| (*unit % self.task.count as usize) as u32;
-            let own = missing.iter().find(|unit| owner(unit) == self.task.index);
-            // Helpers begin at different places, so that they seldom do the same.
-            let turn = missing.len() * self.task.index as usize / self.task.count as usize;
-            let mut others = missing[turn..].iter().chain(&missing[..turn]);
-            match own.or_else(|| others.find(|unit| self.is_mine(owner(unit)))) {
-                Some(&unit) => work(unit)?,
-                None => self.pause(stage, asked)?,
-            }
-            asked += 1;
-            // About so many bytes: units are as long as that, but for their last file.
-            let bytes = |units: usize| units as u64 * self.task.unit_bytes;
-            self.watch.stage(stage, bytes(count - missing.len()), Some(bytes(count)), 0);
-            if self.watch.stop() {
-                return Err(Error::Interrupted { stage });
-            }
+    /// Does what a leader who was killed behind the last stage has not done.
+    fn tidy(&self, manifest: &Manifest) {
+        self.place.clear(manifest);
+        if let Ok(Some(folder)) = Folder::try_lock(self.place.corpus()) {
+            let others = self.place.others();
+            self.place.sweep(&folder, &others, self.task.patience, &|| self.pause(stage::WAIT));
         }
     }
 
-    fn there(&self, name: &str) -> Result<HashSet<String>> {
-        let io = |source| Error::io("list", &self.dir, source);
-        let mut there = HashSet::new();
-        for entry in fs::read_dir(&self.dir).map_err(io)? {
-            let file = entry.map_err(io)?.file_name();
-            there.extend(file.to_str().filter(|file| file.starts_with(name)).map(String::from));
-        }
-        Ok(there)
+    /// Has all inputs read and judged; false where some are not and that is not `wanted`.
+    fn read_all(&self, wanted: &dyn Fn() -> bool, works: &dyn Watch) -> Result<bool> {
+        // Evaluation sets may be large, and everything may be read.
+        let tools = OnceCell::new();
+        self.complete(stage::READ, RECORDS, self.units.len(), wanted, &|unit| {
+            if tools.get().is_none() {
+                let _ = tools.set(Tools::new(self.config)?);
+            }
+            tools.get().map_or(Ok(()), |tools| self.read(unit, tools, works))
+        })
     }
 
-    /// Whether this task does what belongs to task `owner`.
-    fn is_mine(&self, owner: u32) -> bool {
-        owner == self.task.index || self.signs.borrow_mut().stands_still(&self.dir, owner, self.task.patience)
-    }
-
-    fn pause(&self, stage: &'static str, asked: u64) -> Result<()> {
-        if self.watch.stop() {
-            return Err(Error::Interrupted { stage });
-        }
-        self.watch.stage(stage::WAIT, asked, None, 0);
-        thread::sleep(LOOK);
-        Ok(())
-    }
-
-    /// Reads and judges one unit of inputs; its stamps are written last, so that who sees them finds the records.
-    fn read(&self, config: &DataConfig, inputs: &[Input], unit: &[usize], number: usize, tools: &Tools) -> Result<()> {
-        let progress = Progress::default();
-        let stop = || self.watch.stop();
-        let stamp = |&at: &usize| Ok((inputs[at].clone(), source::stamp(&inputs[at], &Progress::default(), &stop)?));
+    /// Reads and judges one unit of inputs.
+    fn read(&self, number: usize, tools: &Tools, works: &dyn Watch) -> Result<()> {
+        let (unit, progress) = (&self.units[number], Progress::default());
+        let stop = || works.stop();
+        let stamp = |&at: &usize| {
+            let input = &self.inputs[at];
+            Ok((input.clone(), source::stamp(input, &Progress::default(), &stop)?))
+        };
         let stamped: Vec<(Input, Stamp)> = unit.iter().map(stamp).collect::<Result<_>>()?;
-        let mut records = frames::Writer::create(&self.path("records", number))?;
+        let mut records = frames::Writer::create(&self.place.unit(RECORDS, number))?;
+        records.json(&unit.iter().zip(&stamped).map(|(at, (_, stamp))| (at, stamp)).collect::<Vec<_>>())?;
         let mut count = 0;
-        judge_all(config, &stamped, tools, &progress, self.watch, |batch| {
+        judge_all(self.config, &stamped, tools, &progress, works, |batch| {
             count += batch.len() as u64;
             batch.into_iter().try_for_each(|(part, one)| judged::write(&mut records, part, one))?;
             Ok(count)
         })?;
         judged::end(&mut records, progress.unpacked.into_inner())?;
-        records.finish()?;
-        let mut stamps = frames::Writer::create(&self.path("stamps", number))?;
-        let lost = progress.lost.into_inner();
-        for (at, (_, stamp)) in unit.iter().zip(&stamped) {
-            stamps.json(&(at, if lost { stamp.in_part() } else { *stamp }))?;
+        if progress.lost.into_inner() {
+            let other = |(at, (_, stamp)): (&usize, &(Input, Stamp))| (*at, stamp.in_part());
+            records = records.behind(&unit.iter().zip(&stamped).map(other).collect::<Vec<_>>())?;
         }
-        stamps.finish()
+        records.finish()
     }
 
     /// The inputs with the stamps of all units.
-    fn stamped(&self, inputs: Vec<Input>, units: usize) -> Result<Vec<(Input, Stamp)>> {
-        let mut stamps = vec![None; inputs.len()];
-        for unit in 0..units {
-            let mut file = frames::Reader::open(&self.path("stamps", unit))?;
-            while let Some((at, stamp)) = file.json::<(usize, Stamp)>()? {
+    fn stamped(&self) -> Result<Vec<(Input, Stamp)>> {
+        let mut stamps = vec![None; self.inputs.len()];
+        for unit in 0..self.units.len() {
+            let mut file = frames::Reader::open(&self.place.unit(RECORDS, unit))?;
+            for (at, stamp) in file.json::<Vec<(usize, Stamp)>>()?.unwrap_or_default() {
                 *stamps.get_mut(at).ok_or_else(|| file.damaged("an input does not exist"))? = Some(stamp);
             }
         }
         let missing = |input: &Input| Error::Changed { path: input.path.to_path_buf() };
-        inputs.into_iter().zip(stamps).map(|(input, stamp)| Ok((input.clone(), stamp.ok_or_else(|| missing(&input))?))).collect()
+        let inputs = self.inputs.iter().zip(stamps);
+        inputs.map(|(input, stamp)| Ok((input.clone(), stamp.ok_or_else(|| missing(input))?))).collect()
     }
 
-    fn plan(&self, prints: &Prints) -> Result<Option<Plan>> {
-        let path = self.dir.join("plan");
-        if !path.exists() {
-            return Ok(None);
-        }
-        Ok(frames::Reader::open(&path)?.json::<Plan>()?.filter(|plan| plan.fingerprint == prints.corpus))
+    /// The plan for the corpus of that fingerprint and what is to be encoded. One that cannot be read is none: where nobody helps,
+    /// the leader does all.
+    fn plan(&self, fingerprint: &str) -> Option<(Plan, frames::Reader)> {
+        let mut file = frames::Reader::open(&self.place.plan()).ok()?;
+        let plan = file.json::<Plan>().ok().flatten().filter(|plan| plan.fingerprint == fingerprint)?;
+        Some((plan, file))
     }
 
-    /// Encodes parts of the spool beside the leader.
-    fn help(&self, plan: &Plan, into: &Path) -> Result<()> {
-        let (spool, tokenizer) = Folder::products(into);
-        let vocab = Vocab::load(&tokenizer)?;
-        self.encode_parts(&vocab, &plan.cleaned, &spool)
+    /// Encodes parts of the spool beside the leader; false where the plan was given up meanwhile.
+    fn help(&self, plan: &Plan, mut file: frames::Reader, works: &dyn Watch) -> Result<bool> {
+        let wanted = || self.plan(&plan.fingerprint).is_some_and(|(now, _)| now == *plan);
+        let (spool, tokenizer) = Folder::products(self.place.corpus());
+        let mut help = || {
+            let vocab = Vocab::load(&tokenizer)?;
+            match file.json::<Cleaned>()? {
+                Some(cleaned) if digest(&vocab) == plan.tokenizer => {
+                    self.encode_parts(plan, &vocab, &cleaned, &spool, &wanted, works)
+                }
+                _ => Ok(false),
+            }
+        };
+        help().or_else(|fault| match fault {
+            // The plan of a leader that is gone, with what it spoke of.
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            // One that begins anew takes the plan back first.
+            _ if !wanted() && !self.watch.stop() => Ok(false),
+            fault => Err(fault),
+        })
     }
 
-    fn encode_parts(&self, vocab: &Vocab, cleaned: &Cleaned, spool: &Path) -> Result<()> {
-        let parts = self.parts(cleaned);
+    fn encode_parts(
+        &self,
+        plan: &Plan,
+        vocab: &Vocab,
+        cleaned: &Cleaned,
+        spool: &Path,
+        wanted: &dyn Fn() -> bool,
+        works: &dyn Watch,
+    ) -> Result<bool> {
+        let (parts, name) = (self.parts(cleaned), plan.tokens());
         let work = |unit: usize| {
             let (from, to) = parts[unit];
             let part = spool::Reader::part(spool, from, to, cleaned.division)?;
-            let mut file = frames::Writer::create(&self.path("tokens", unit))?;
+            let mut file = frames::Writer::create(&self.place.unit(&name, unit))?;
             let mut bytes = Vec::new();
             encode(vocab, cleaned, part, |seen, ids, text| {
+                if works.stop() {
+                    return Err(Error::Interrupted { stage: stage::ENCODE });
+                }
                 file.json(seen)?;
                 bytes.clear();
                 bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
@@ -300,7 +329,7 @@ impl Shared<'_> {
             })?;
             file.finish()
         };
-        self.complete(stage::ENCODE, "tokens", parts.len(), &work)
+        self.complete(stage::ENCODE, &name, parts.len(), wanted, &work)
     }
 
     /// The parts of the spool that are encoded by themselves: where each begins, and how many bytes are before its end.
@@ -316,12 +345,19 @@ impl Shared<'_> {
     }
 }
 
-impl Road for Shared<'_> {
+/// The road of the task that has the corpus folder's lock.
+struct Leader<'a> {
+    shared: &'a Shared<'a>,
+    works: &'a dyn Watch,
+}
+
+impl Road for Leader<'_> {
     fn clean(&self, config: &DataConfig, inputs: &[(Input, Stamp)], spool: &Path, watch: &dyn Watch) -> Result<Cleaned> {
+        // An earlier leader may have found one damaged.
+        self.shared.read_all(&|| true, self.works)?;
         let unpacked = Cell::new(0);
-        let units = self.there("records")?.len();
-        let records = (0..units).flat_map(|unit| {
-            let (records, fault) = match judged::read(&self.path("records", unit), &unpacked) {
+        let records = (0..self.shared.units.len()).flat_map(|unit| {
+            let (records, fault) = match judged::read(&self.shared.place.unit(RECORDS, unit), &unpacked) {
                 Ok(records) => (Some(records), None),
                 Err(fault) => (None, Some(Err(fault))),
             };
@@ -331,13 +367,16 @@ impl Road for Shared<'_> {
     }
 
     fn encode(&self, vocab: &Vocab, cleaned: &Cleaned, folder: &Folder, watch: &dyn Watch) -> Result<Packed> {
-        let mut plan = frames::Writer::create(&self.dir.join("plan"))?;
-        plan.json(&Plan { fingerprint: self.fingerprint.get().cloned().unwrap_or_default(), cleaned: cleaned.clone() })?;
-        plan.finish()?;
-        self.encode_parts(vocab, cleaned, &folder.spool())?;
-        let mut packer = Packer::create(vocab, cleaned, folder.work())?;
-        for unit in 0..self.parts(cleaned).len() {
-            let mut file = frames::Reader::open(&self.path("tokens", unit))?;
+        let fingerprint = self.shared.fingerprint.get().cloned().unwrap_or_default();
+        let plan = Plan { fingerprint, tokenizer: digest(vocab) };
+        let mut file = frames::Writer::create(&self.shared.place.plan())?;
+        file.json(&plan)?;
+        file.json(cleaned)?;
+        file.finish()?;
+        self.shared.encode_parts(&plan, vocab, cleaned, &folder.spool(), &|| true, self.works)?;
+        let (mut packer, name) = (Packer::create(vocab, cleaned, folder.work())?, plan.tokens());
+        for unit in 0..self.shared.parts(cleaned).len() {
+            let mut file = frames::Reader::open(&self.shared.place.unit(&name, unit))?;
             while let Some(seen) = file.json::<Seen>()? {
                 let bytes = file.bytes()?;
                 let ids: Vec<u32> = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id)).collect();

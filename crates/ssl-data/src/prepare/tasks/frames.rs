@@ -60,6 +60,20 @@ impl Writer {
         self.push(&bytes)
     }
 
+    /// The same frames with another first one.
+    pub(super) fn behind(mut self, first: &impl serde::Serialize) -> Result<Self> {
+        let written = self.file.flush().and_then(|()| self.file.get_ref().reopen());
+        let written = written.map_err(|source| Error::io("read back", &self.path, source))?;
+        let mut written = Reader::of(&self.path, written);
+        let mut anew = Self::create(&self.path)?;
+        anew.json(first)?;
+        written.bytes()?;
+        for _ in 1..self.frames {
+            anew.push(&written.bytes()?)?;
+        }
+        Ok(anew)
+    }
+
     /// Gives the file its name.
     pub(super) fn finish(self) -> Result<()> {
         let Self { path, mut file, frames } = self;
@@ -87,7 +101,11 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-        Ok(Self { path: path.into(), file: BufReader::with_capacity(BUFFER, file), offset: 0, frames: 0, ended: false })
+        Ok(Self::of(path, file))
+    }
+
+    fn of(path: &Path, file: File) -> Self {
+        Self { path: path.into(), file: BufReader::with_capacity(BUFFER, file), offset: 0, frames: 0, ended: false }
     }
 
     fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
@@ -150,7 +168,11 @@ impl Iterator for Reader {
             }
             Err(source) => {
                 self.ended = true;
-                // What was damaged is not met again: the next run does it anew.
+                if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) {
+                    // A disk that refuses says nothing about the file.
+                    return Some(Err(Error::io("read", &self.path, source)));
+                }
+                // What was damaged is not met again: it is missing, and so done anew.
                 let _ = fs::remove_file(&self.path);
                 Some(Err(Error::Damaged { path: self.path.clone(), offset: self.offset, source }))
             }
@@ -178,6 +200,11 @@ mod tests {
         assert!(!path.exists(), "it has its name before it is whole");
         writer.finish().expect("finishes");
         assert_eq!(read(&path).expect("reads"), frames);
+        let mut writer = Writer::create(&path).expect("creates");
+        writer.push(b"another").expect("writes");
+        frames[1..].iter().for_each(|frame| writer.push(frame).expect("writes"));
+        writer.behind(&1).expect("reads back").finish().expect("finishes");
+        assert_eq!(read(&path).expect("reads"), [b"1".to_vec(), Vec::new(), "三".into()]);
         let whole = fs::read(&path).expect("reads");
         for at in 0..whole.len() {
             for altered in [[&whole[..at], &[whole[at] ^ 1], &whole[at + 1..]].concat(), whole[..at].to_vec()] {
@@ -186,6 +213,20 @@ mod tests {
                 assert!(!path.exists(), "byte {at}: the damaged file is still there");
             }
         }
+    }
+
+    #[test]
+    fn what_a_disk_refuses_to_read_is_not_removed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("unit");
+        let mut writer = Writer::create(&path).expect("creates");
+        writer.push(b"one").expect("writes");
+        writer.finish().expect("finishes");
+        let mut reader = Reader::open(&path).expect("opens");
+        // No file that is open for writing alone can be read.
+        reader.file = BufReader::new(File::options().write(true).open(&path).expect("opens"));
+        assert!(matches!(reader.next(), Some(Err(Error::Io { action: "read", .. }))));
+        assert_eq!(read(&path).expect("reads"), [b"one".to_vec()]);
     }
 
     #[test]

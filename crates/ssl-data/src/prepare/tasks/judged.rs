@@ -116,6 +116,8 @@ pub(super) fn end(file: &mut Writer, unpacked: u64) -> Result<()> {
 /// The records of one file in order; the bytes unpacked are added to `unpacked` at its end.
 pub(super) fn read<'a>(path: &Path, unpacked: &'a Cell<u64>) -> Result<impl Iterator<Item = Result<(u32, Judged)>> + use<'a>> {
     let mut file = Reader::open(path)?;
+    // The stamps, which were looked at before.
+    file.bytes()?;
     let mut next = move || {
         let Some(line) = file.json()? else { return Ok(None) };
         Ok(Some(match line {
