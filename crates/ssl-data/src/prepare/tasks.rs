@@ -139,7 +139,7 @@ struct Plan {
 
 impl Shared<'_> {
     fn run(&self, config: &DataConfig, inputs: Vec<Input>, into: &Path) -> Result<Manifest> {
-        let units = units(config, &inputs, self.task.unit_bytes)?;
+        let units = units(config, &inputs, self.task.unit_bytes);
         let tools = Tools::new(config)?;
         self.complete(stage::READ, "stamps", units.len(), &|unit| self.read(config, &inputs, &units[unit], unit, &tools))?;
         drop(tools);
@@ -351,7 +351,7 @@ impl Road for Shared<'_> {
 }
 
 /// The inputs of each unit by their numbers: runs of so many stored bytes. Where others hold the other sides, each beside its own.
-fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Result<Vec<Vec<usize>>> {
+fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Vec<Vec<usize>> {
     let sources = if matches!(config.pairs, Some(PairsConfig::Files { .. })) { inputs.len() / 2 } else { inputs.len() };
     let (mut units, mut unit, mut bytes) = (Vec::new(), Vec::new(), 0);
     for (at, input) in inputs[..sources].iter().enumerate() {
@@ -370,5 +370,5 @@ fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Result<Vec<V
             unit.extend(unit.clone().into_iter().map(|at| at + sources));
         }
     }
-    Ok(units)
+    units
 }
