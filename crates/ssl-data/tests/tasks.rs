@@ -50,6 +50,7 @@ fn config(dir: &Path) -> DataConfig {
         "paths": [dir.join("0*.jsonl"), dir.join("1*.jsonl")],
         "tokenizer": { "byte-bpe": { "vocab-tokens": 400 } },
         "validation-fraction": 0.1,
+        "limits": { "bad-share": 0.05 },
         "filter": { "language": {} },
         "scrub": {},
         "dedup": { "near": {} },

@@ -80,7 +80,7 @@ impl Task {
 pub fn prepare_task(config: &DataConfig, into: &Path, task: Task, watch: &dyn Watch) -> Result<Manifest> {
     files_only(config)?;
     let inputs = source::find(config, into)?;
-    let units = units(config, &inputs, task.unit_bytes)?;
+    let units = units(config, &inputs, task.unit_bytes);
     let place = Place::new(into, &key(config, &inputs, task)?, &config.limits);
     let (signs, looks, fingerprint) = (RefCell::new(Signs::default()), Cell::new(0), OnceCell::new());
     let shared = Shared { place, task, config, inputs, units, signs, looks, fingerprint, watch };
@@ -390,7 +390,7 @@ impl Road for Leader<'_> {
 }
 
 /// The inputs of each unit by their numbers: runs of so many stored bytes. Where others hold the other sides, each beside its own.
-fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Result<Vec<Vec<usize>>> {
+fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Vec<Vec<usize>> {
     let sources = if matches!(config.pairs, Some(PairsConfig::Files { .. })) { inputs.len() / 2 } else { inputs.len() };
     let (mut units, mut unit, mut bytes) = (Vec::new(), Vec::new(), 0);
     for (at, input) in inputs[..sources].iter().enumerate() {
@@ -409,5 +409,5 @@ fn units(config: &DataConfig, inputs: &[Input], unit_bytes: u64) -> Result<Vec<V
             unit.extend(unit.clone().into_iter().map(|at| at + sources));
         }
     }
-    Ok(units)
+    units
 }

@@ -21,7 +21,7 @@ pub(super) struct Looked<R> {
 impl<R: PageReader> PageReader for Looked<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.pages.get_next_page()?;
-        if page.as_ref().is_some_and(|page| !is_honest(page, self.levels).unwrap_or(false)) {
+        if page.as_ref().is_some_and(|page| look(page, self.levels).is_none()) {
             return Err(ParquetError::General("a page states more texts than it has".into()));
         }
         Ok(page)
@@ -48,32 +48,29 @@ impl<R: PageReader> Iterator for Looked<R> {
     }
 }
 
-/// Whether a page has room for the texts that it states; none where it ends too early.
-fn is_honest(page: &Page, levels: bool) -> Option<bool> {
-    let (bytes, values, encoding) = match page {
-        Page::DictionaryPage { buf, num_values, .. } => {
-            return Some(u64::from(*num_values) <= VALUES.min(buf.len() as u64 / LENGTH));
-        }
-        Page::DataPage { buf, num_values, encoding, .. } => {
-            let before = if levels { 4 + u32::from_le_bytes(*buf.first_chunk()?) as usize } else { 0 };
-            (buf.get(before..), *num_values, *encoding)
-        }
-        Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
-            (buf.get((*def_levels_byte_len as usize).checked_add(*rep_levels_byte_len as usize)?..), *num_values, *encoding)
-        }
-    };
-    let runs = match encoding {
+/// Nothing where a page has no room for the texts that it states, or is cut off.
+fn look(page: &Page, levels: bool) -> Option<()> {
+    if let Page::DictionaryPage { buf, num_values, .. } = page {
+        return (u64::from(*num_values) <= VALUES.min(buf.len() as u64 / LENGTH)).then_some(());
+    }
+    let runs = match page.encoding() {
         Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
         // Lengths of what a text shares with the one before, then of what it has of its own.
         Encoding::DELTA_BYTE_ARRAY => 2,
-        _ => return Some(true),
+        _ => return Some(()),
     };
-    let mut bytes = bytes?;
+    let before = match page {
+        Page::DataPageV2 { def_levels_byte_len, rep_levels_byte_len, .. } => {
+            (*def_levels_byte_len as usize).checked_add(*rep_levels_byte_len as usize)?
+        }
+        _ if levels => 4 + u32::from_le_bytes(*page.buffer().first_chunk()?) as usize,
+        _ => 0,
+    };
+    let mut bytes = page.buffer().get(before..)?;
     for _ in 0..runs {
-        let Some(rest) = behind_numbers(bytes, VALUES.min(values.into())) else { return Some(false) };
-        bytes = rest;
+        bytes = behind_numbers(bytes, VALUES.min(page.num_values().into()))?;
     }
-    Some(true)
+    Some(())
 }
 
 /// What stands behind numbers that are packed by their differences, if there are at most so many.
@@ -83,14 +80,14 @@ fn behind_numbers(mut bytes: &[u8], most: u64) -> Option<&[u8]> {
     let (block, parts, count) = (varint(&mut bytes)?, varint(&mut bytes)?, varint(&mut bytes)?);
     varint(&mut bytes)?;
     let part = block.checked_div(parts).filter(|part| *part > 0)?;
-    if count > most || parts > bytes.len() as u64 {
+    if count > most {
         return None;
     }
     // The first stands in the head.
     let mut left = count.saturating_sub(1);
     while left > 0 {
         varint(&mut bytes)?;
-        let (widths, rest) = bytes.split_at_checked(parts as usize)?;
+        let (widths, rest) = bytes.split_at_checked(usize::try_from(parts).ok()?)?;
         bytes = rest;
         for width in widths {
             if left == 0 {
@@ -128,7 +125,9 @@ mod tests {
         assert_eq!(behind_numbers(&packed, 5), Some(&b"rest"[..]));
         assert_eq!(behind_numbers(&packed, 4), None);
         assert_eq!(behind_numbers(&packed[..12], 5), None);
+        // None, and one, which has no block.
         assert_eq!(behind_numbers(&[0x80, 0x01, 4, 0, 0, b'x'], 5), Some(&b"x"[..]));
+        assert_eq!(behind_numbers(&[0x80, 0x01, 4, 1, 2, b'x'], 5), Some(&b"x"[..]));
         // No parts, and more of them than bytes.
         assert_eq!(behind_numbers(&[0x80, 0x01, 0, 5, 6], 5), None);
         assert_eq!(behind_numbers(&[0x80, 0x80, 0x80, 0x80, 1, 0x80, 0x80, 0x80, 0x80, 1, 5, 6, 0], 5), None);

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(check_metadata(&[0x29, 0xfc, 0xff, 0xff, 0x7f], 9), Err(Fault::Short));
         // More children than elements, and more elements or groups of rows than bytes for them.
         assert_eq!(check_metadata(&schema(&[9, 0, 0]), 9), Err(Fault::Wrong));
-        assert_eq!(check_metadata(&schema(&vec![0; 120]), 9), Ok(()));
+        assert_eq!(check_metadata(&schema(&[0; 120]), 9), Ok(()));
         let wide = |count: usize| [&[0x29, 0xfc, 0x81, 0x80, 0x04][..], &[0x15, 0, 0].repeat(count), &[0]].concat();
         assert_eq!(check_metadata(&wide((1 << 16) + 1), 9), Err(Fault::Wrong));
         let groups = |count: u8| [&[0x49, count << 4 | 0x0c][..], &[0x15, 0, 0].repeat(count.into()), &[0; 60]].concat();
