@@ -134,7 +134,7 @@ mod tests {
                     pulse.of(&Silent).stop();
                 }
                 thread::sleep(BEAT / 4);
-                still |= signs.stands_still(dir.path(), 3, patience);
+                still = signs.stands_still(dir.path(), 3, patience);
             }
             still
         };
