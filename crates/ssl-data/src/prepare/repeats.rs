@@ -178,16 +178,16 @@ fn cut_within<F: Find>(
         let ranges = joined(&mut finds, begin..at)?;
         let ranges: Vec<Range<usize>> = ranges.into_iter().filter_map(|range| whole(&entry.text, range)).collect();
         if ranges.is_empty() {
-            into.push(&entry.text, entry.hash, entry.part, &entry.place)?;
+            into.push(&entry.text, entry.hash, &entry.about)?;
             continue;
         }
         let left = without(&entry, &ranges, &mut cuts);
         let left = left.trim_matches('\n');
         if left.trim().is_empty() || (left.chars().count() as u64) < least {
             cuts.dropped += 1;
-            drop(&entry.place);
+            drop(&entry.about.place);
         } else {
-            into.push(left, TextHash::of(left), entry.part, &entry.place)?;
+            into.push(left, TextHash::of(left), &entry.about)?;
         }
     }
     Ok(cuts)
@@ -206,7 +206,7 @@ fn without(entry: &Entry, ranges: &[Range<usize>], cuts: &mut Cuts) -> String {
         cuts.bytes += passage.len() as u64;
         if cuts.examples.len() < EXAMPLES {
             let begins = passage.chars().take(BEGINS).collect();
-            cuts.examples.push(Passage { document: entry.place.clone(), bytes: passage.len() as u64, begins });
+            cuts.examples.push(Passage { document: entry.about.place.clone(), bytes: passage.len() as u64, begins });
         }
     }
     left.push_str(&entry.text[from..]);

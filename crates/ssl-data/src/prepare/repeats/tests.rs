@@ -10,7 +10,8 @@ fn cut_all<F: Find>(find: &F, texts: &[String], room: usize) -> (Vec<(String, St
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = draft::Writer::create(&dir.path().join("draft")).expect("creates");
     for (index, text) in texts.iter().enumerate() {
-        writer.push(text, TextHash::of(text), 0, &index.to_string()).expect("writes");
+        let about = draft::About { place: index.to_string(), ..draft::About::default() };
+        writer.push(text, TextHash::of(text), &about).expect("writes");
     }
     let draft = writer.finish().expect("finishes");
     let mut into = draft::Writer::create(&dir.path().join("left")).expect("creates");
@@ -18,7 +19,7 @@ fn cut_all<F: Find>(find: &F, texts: &[String], room: usize) -> (Vec<(String, St
     let cuts = cut_within(find, &draft, &mut into, (1, room), &Silent, |place| dropped.push(place.to_owned())).expect("cuts");
     let left = into.finish().expect("finishes");
     let left: Vec<Entry> = left.read(&Silent, stage::CUT).expect("opens").collect::<Result<_>>().expect("reads");
-    (left.into_iter().map(|entry| (entry.place, entry.text)).collect(), cuts, dropped)
+    (left.into_iter().map(|entry| (entry.about.place, entry.text)).collect(), cuts, dropped)
 }
 
 /// Letters that hardly repeat themselves.
