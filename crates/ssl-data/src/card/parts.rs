@@ -216,9 +216,9 @@ fn cut(manifest: &Manifest, cuts: &Cuts) -> String {
     let whole = kept(manifest).bytes + cuts.bytes;
     pairs(&[
         ("passages cut", count(cuts.passages)),
-        ("text", format!("{}, {} of what is left and this", bytes(cuts.bytes), share(cuts.bytes, whole))),
-        ("out of", of(cuts.documents, "document", "documents")),
-        ("left out for it", of(cuts.dropped, "document", "documents")),
+        ("text", format!("{}, {} of this and what is left", bytes(cuts.bytes), share(cuts.bytes, whole))),
+        ("cut from", of(cuts.documents, "document", "documents")),
+        ("left out, too little was left", of(cuts.dropped, "document", "documents")),
     ])
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn stops_change_nothing(config: &DataConfig, step: impl Fn(u64) -> u6
 }
 
 /// A folder of the sets of real data, if they lie beside or above the repository.
+#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
 pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let found = above.map(|dir| dir.join("shared/data").join(name)).find(|dir| dir.is_dir());

@@ -111,7 +111,9 @@ mod tests {
             let key = |n: u64| u128::from(rng::hash(1, 2, n % 50)) + high;
             let pieces: Vec<Piece> = (0..200).map(|n| Piece { key: key(n), place: n..n + 9 }).collect();
             let mut divide = Divide::create(dir.path(), key_bytes, 3, 0).expect("creates");
-            pieces.iter().for_each(|piece| divide.push(piece).expect("writes"));
+            for piece in &pieces {
+                divide.push(piece).expect("writes");
+            }
             let mut buckets = divide.finish().expect("finishes");
             assert_eq!(buckets.len(), 3);
             for _ in 0..2 {

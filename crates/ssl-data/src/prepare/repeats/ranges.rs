@@ -136,7 +136,9 @@ mod tests {
             let out: Vec<Range<u64>> = ranges.finish().expect("merges").collect::<Result<_>>().expect("reads");
             prop_assert!(out.windows(2).all(|two| two[0].end < two[1].start));
             let mut found = [false; 310];
-            out.iter().for_each(|range| found[range.start as usize..range.end as usize].fill(true));
+            for range in out {
+                found[range.start as usize..range.end as usize].fill(true);
+            }
             prop_assert!(found == covered);
         }
     }
