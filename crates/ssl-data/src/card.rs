@@ -29,7 +29,7 @@ const CLUSTERS: usize = 1 << 20;
 /// # Errors
 /// When a report cannot be read, or the disk refuses.
 pub fn write(manifest: &Manifest, dir: &Path) -> Result<()> {
-    let sizes = manifest.curation.near.map_or(Ok(Vec::new()), |_| cluster_sizes(&dir.join(NEAR_DUPLICATES)))?;
+    let sizes = manifest.curation.near.as_ref().map_or(Ok(Vec::new()), |_| cluster_sizes(&dir.join(NEAR_DUPLICATES)))?;
     let page = render(manifest, &sizes);
     let path = dir.join(CARD);
     let write = || {

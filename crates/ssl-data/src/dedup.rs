@@ -1,4 +1,4 @@
-//! Keeps the first of equal documents, and where that is asked for of near copies, of paragraphs, and of long runs of bytes.
+//! Keeps the first of equal documents, and where that is asked for of near copies, of paragraphs, and of long runs of text.
 //!
 //! Equal documents are compared by 128 bits of a cryptographic hash of their clean text: among 10^12 documents the chance of
 //! one false match is below 10^-14, and nobody can write a document that pushes out another. Memory grows by 16 bytes a
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Fault;
 
 pub mod clusters;
+pub(crate) mod counted;
 pub mod minhash;
 pub mod paragraphs;
 pub mod substrings;
@@ -21,7 +22,7 @@ pub use paragraphs::ParagraphConfig;
 pub use substrings::SubstringConfig;
 
 /// `[data.dedup]`: what is taken for a copy beside equal documents, which `data.clean.dedup` speaks of. Near copies are dropped first,
-/// then paragraphs are cut, then runs of bytes, each from what the one before left.
+/// then paragraphs are cut, then runs of text, each from what the one before left.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DedupConfig {
@@ -31,7 +32,7 @@ pub struct DedupConfig {
     /// Paragraphs of earlier documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paragraphs: Option<ParagraphConfig>,
-    /// Long runs of bytes that stood before.
+    /// Long runs of text that stood before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub substrings: Option<SubstringConfig>,
 }

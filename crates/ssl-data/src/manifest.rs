@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clean::Reason;
 use crate::composition::Composition;
 use crate::decontaminate::Overlap;
+use crate::dedup::NearConfig;
 use crate::error::{Error, Result};
 
 /// The file's name inside a corpus folder.
@@ -58,7 +59,7 @@ pub struct Manifest {
     pub examples: BTreeMap<Reason, Vec<String>>,
     /// Characters and bytes mended in documents that were kept, by what was mended.
     pub repaired: BTreeMap<String, u64>,
-    /// What filters, scrubbing and comparison found in the documents.
+    /// What filters, scrubbing and comparison found.
     #[serde(default, skip_serializing_if = "Curation::is_empty")]
     pub curation: Curation,
     /// What the corpus is made of; nothing in a corpus that was prepared before this was counted.
@@ -79,7 +80,8 @@ pub struct Fingerprints {
     pub tokenizer: String,
 }
 
-/// What was found in documents that were kept; counts and places, and never what was found of personal data.
+/// What was found in documents that were kept, and what was compared to keep them; counts and places, and never what was found of
+/// personal data. Of a document that is kept everything counts, what stood in a passage that was cut from it too.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Curation {
@@ -95,13 +97,13 @@ pub struct Curation {
     /// What of evaluation sets was met in documents that were read, by set.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub contamination: BTreeMap<String, Overlap>,
-    /// Clusters of near copies, where they were looked for; what the other counts say of documents includes the copies.
+    /// Clusters of near copies, where they were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<NearCopies>,
     /// Paragraphs of earlier documents that were cut, where they were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paragraphs: Option<Cuts>,
-    /// Runs of bytes that stood before and were cut, where they were looked for.
+    /// Runs of text that stood before and were cut, where they were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub substrings: Option<Cuts>,
 }
@@ -115,7 +117,7 @@ impl Curation {
 }
 
 /// The clusters of near copies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NearCopies {
     /// Clusters of two documents or more.
@@ -124,6 +126,9 @@ pub struct NearCopies {
     pub copies: u64,
     /// Documents of the largest cluster.
     pub largest: u64,
+    /// What they were found by; nothing in a corpus that was prepared before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<NearConfig>,
 }
 
 /// Passages that were cut out of documents because they stood before.
@@ -211,9 +216,16 @@ impl Manifest {
         write().map_err(|source| Error::io("write", &path, source))
     }
 
-    /// Documents read: those kept and those dropped.
+    /// Documents that were kept. The only one of a corpus is one, though each split has a part of it.
+    #[must_use]
+    pub fn documents_kept(&self) -> u64 {
+        let counted: u64 = self.composition.lengths.iter().sum();
+        if counted > 0 { counted } else { self.train.documents + self.validation.documents }
+    }
+
+    /// Records read: the documents that were kept and what was dropped.
     #[must_use]
     pub fn documents_read(&self) -> u64 {
-        self.train.documents + self.validation.documents + self.dropped.values().sum::<u64>()
+        self.documents_kept() + self.dropped.values().sum::<u64>()
     }
 }

@@ -281,6 +281,10 @@ fn fingerprint(config: &DataConfig, inputs: &[(Input, Stamp)], into: &Path) -> R
             hash.update(format!("{at} of {}", input.part).as_bytes());
         }
     }
+    // Runs were once compared with white space, quotation marks and dashes.
+    if config.dedup.substrings.is_some() {
+        hash.update(b"runs of what counts");
+    }
     let hex = |hash: blake3::Hasher| hash.finalize().to_hex().to_string();
     Ok(Prints { corpus: hex(hash), inputs: hex(of_inputs), config: hex(of_config) })
 }

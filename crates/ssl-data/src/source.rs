@@ -31,6 +31,7 @@ mod wiki;
 mod zip;
 
 pub use address::Address;
+pub(crate) use address::shown;
 pub use jsonl::field;
 pub use open::{Packing, Progress, Stamp, stamp};
 pub use records::{Item, Record, Records};
@@ -159,7 +160,7 @@ impl<'a> Finder<'a> {
             let before = self.found;
             self.path(path)?;
             if self.found == before {
-                return Err(Error::NoFiles { pattern: path.clone() });
+                return Err(Error::NoFiles { pattern: shown(path).into() });
             }
         }
         Ok(())

@@ -1,33 +1,16 @@
-//! Copies of real texts are found: news with known near copies, cross-posts, editions of one book.
+//! Copies of real texts are found: news with known near copies, cross-posts, editions of one book; and what is no text is dropped.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use serde_json::json;
 use ssl_data::dedup::clusters::{Clusters, TABLE};
 use ssl_data::dedup::{MinHash, NearConfig, Seen, TextHash};
+use ssl_data::filter::{FilterConfig, Rule};
 
-/// A folder of the sets of real data, if they lie beside or above the repository.
-#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
-fn data(name: &str) -> Option<PathBuf> {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|dir| dir.join("shared/data/messy").join(name))
-        .find(|dir| dir.is_dir());
-    if found.is_none() {
-        println!("skipped: shared/data/messy/{name} is not there");
-    }
-    found
-}
+mod support;
 
-fn unpack(path: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-    MultiGzDecoder::new(file).read_to_end(&mut bytes).expect("unpacks");
-    bytes
-}
+use support::{data, unpack};
 
 fn cluster(texts: &[String], config: &NearConfig) -> Clusters {
     let minhash = MinHash::new(config);
@@ -43,7 +26,7 @@ fn cluster(texts: &[String], config: &NearConfig) -> Clusters {
 
 #[test]
 fn near_copies_of_news_are_found_and_nothing_else() {
-    let Some(dir) = data("near-duplicates") else { return };
+    let Some(dir) = data("messy/near-duplicates") else { return };
     let text = String::from_utf8(unpack(&dir.join("articles_1000.train.gz"))).expect("UTF-8");
     let (ids, texts): (Vec<_>, Vec<_>) =
         text.lines().filter_map(|line| line.split_once(' ')).map(|(id, text)| (id.to_owned(), text.to_owned())).unzip();
@@ -70,7 +53,7 @@ fn near_copies_of_news_are_found_and_nothing_else() {
 
 #[test]
 fn editions_of_a_book_are_one_cluster_among_other_books() {
-    let Some(dir) = data("editions") else { return };
+    let Some(dir) = data("messy/editions") else { return };
     let names = ["2701-0.utf8.txt.gz", "2701.ascii.txt.gz", "moby10b.txt.gz"];
     let mut texts: Vec<String> =
         names.iter().map(|name| String::from_utf8_lossy(&unpack(&dir.join(name))).into_owned()).collect();
@@ -85,7 +68,7 @@ fn editions_of_a_book_are_one_cluster_among_other_books() {
 
 #[test]
 fn cross_posts_are_found() {
-    let Some(dir) = data("newsgroups-4") else { return };
+    let Some(dir) = data("messy/newsgroups-4") else { return };
     let archive = unpack(&dir.join("newsgroups-4.tar.gz"));
     let (mut at, mut posts, mut copies, mut seen) = (0, 0, 0, Seen::default());
     // A tar archive: a header of 512 bytes, the file, padding to 512.
@@ -102,4 +85,19 @@ fn cross_posts_are_found() {
         at += 512 + size.div_ceil(512) * 512;
     }
     assert_eq!((posts, copies), (4000, 421));
+}
+
+#[test]
+fn a_picture_read_as_text_is_dropped() {
+    let Some(dir) = data("messy/garbage") else { return };
+    let text = fs::read_to_string(dir.join("garbage.txt")).expect("reads");
+    let judge = |rules: serde_json::Value| {
+        let rules: FilterConfig = serde_json::from_value(rules).expect("a configuration");
+        rules.judge(&text).err()
+    };
+    let all = ["gopher-repetition", "c4", "fineweb", "gopher-quality"].map(|name| judge(json!({ name: {} })));
+    println!("a picture: {all:?}");
+    // It repeats nothing; the rules of words see that it has none.
+    assert_eq!(all[3], Some(Rule::GopherLongWords));
+    assert!(judge(json!({ "gopher-repetition": {}, "gopher-quality": {}, "c4": {}, "fineweb": {} })).is_some());
 }

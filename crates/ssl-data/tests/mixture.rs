@@ -98,6 +98,15 @@ fn manifest_and_card_tell_the_sources() {
 }
 
 #[test]
+fn what_tells_paths_apart_keeps_their_secrets() {
+    let paths = ["https://me:pw@host.example/x.txt?X-Amz-Signature=abc", "s3://key:pw@bucket/a/*.gz", "data/what?.txt"];
+    let config = json!({ "paths": paths, "tokenizer": { "char": {} } });
+    let config: DataConfig = serde_json::from_value(config).expect("a configuration");
+    let names: Vec<String> = config.parts().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["https://host.example/x.txt", "s3://bucket/a/*.gz", "data/what?.txt"]);
+}
+
+#[test]
 fn the_card_is_the_same_on_any_number_of_threads() {
     let (dir, config) = sources();
     let card = |threads| {

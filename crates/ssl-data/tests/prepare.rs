@@ -1,21 +1,24 @@
 //! The preparation as a whole: the same corpus whatever the threads, interruptions and rivals, and always a whole one.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use ssl_data::Result;
 use ssl_data::config::DataConfig;
 use ssl_data::corpus::{Corpus, SplitName};
 use ssl_data::manifest::Manifest;
 use ssl_data::prepare::{Silent, Watch, prepare, stage};
-use ssl_data::{Error, Result};
 use tempfile::TempDir;
+
+mod support;
+
+use support::{content, expected, stops_change_nothing, threads_change_nothing};
 
 /// A few hundred documents with duplicates, in several files and formats.
 fn sources() -> TempDir {
@@ -33,41 +36,6 @@ fn config(paths: &Path, keys: &Value) -> DataConfig {
     let mut config = json!({ "paths": [paths], "document": "block", "validation-fraction": 0.1, "tokenizer": { "char": {} } });
     config.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
     serde_json::from_value(config).expect("a configuration")
-}
-
-/// Everything in a corpus folder, but for how long it took.
-fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let files = fs::read_dir(dir).expect("lists").map(|entry| entry.expect("lists").path());
-    let mut files: BTreeMap<PathBuf, Vec<u8>> = files
-        .map(|path| {
-            (
-                path.file_name().expect("a name").into(),
-                fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display())),
-            )
-        })
-        .collect();
-    let manifest = files.get_mut(Path::new("manifest.json")).expect("a manifest");
-    let mut parsed: Manifest = serde_json::from_slice(manifest).expect("a manifest");
-    parsed.stages.iter_mut().for_each(|stage| stage.seconds = 0.0);
-    *manifest = serde_json::to_vec(&parsed).expect("JSON");
-    files
-}
-
-fn expected(config: &DataConfig) -> BTreeMap<PathBuf, Vec<u8>> {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    prepare(config, dir.path(), &Silent).expect("prepares");
-    content(dir.path())
-}
-
-/// Says stop at the `after`th question, and from then on.
-struct StopAfter(AtomicU64, u64);
-
-impl Watch for StopAfter {
-    fn stage(&self, _: &'static str, _: u64, _: Option<u64>, _: u64) {}
-
-    fn stop(&self) -> bool {
-        self.0.fetch_add(1, Ordering::Relaxed) >= self.1
-    }
 }
 
 /// Remembers which stages ran.
@@ -107,34 +75,14 @@ impl Watch for StopAtEncoding {
 #[test]
 fn threads_do_not_change_a_byte() {
     let sources = sources();
-    let config = config(sources.path(), &json!({}));
-    let with = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| expected(&config))
-    };
-    assert_eq!(with(1), with(3));
+    threads_change_nothing(&config(sources.path(), &json!({})));
 }
 
 #[test]
 fn stopped_anywhere_and_run_again_it_is_the_same_corpus() {
     let sources = sources();
-    let config = config(sources.path(), &json!({}));
-    let expected = expected(&config);
-    let mut stops = 0;
-    loop {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let result = prepare(&config, dir.path(), &StopAfter(AtomicU64::new(0), stops));
-        let done = result.is_ok();
-        assert!(done || matches!(result, Err(Error::Interrupted { .. })), "{result:?}");
-        assert_eq!(dir.path().join("manifest.json").exists(), done);
-        prepare(&config, dir.path(), &Silent).expect("prepares");
-        assert!(content(dir.path()) == expected, "stopped after {stops} questions");
-        if done {
-            break;
-        }
-        // The first questions one by one, then ever wider apart: each stage is stopped several times.
-        stops += 1 + stops / 12;
-    }
+    // The first questions one by one, then ever wider apart: each stage is stopped several times.
+    let stops = stops_change_nothing(&config(sources.path(), &json!({})), |stops| 1 + stops / 12);
     assert!(stops > 20, "it was asked only {stops} times");
 }
 
@@ -221,6 +169,16 @@ fn a_single_document_gives_its_end_to_validation() -> Result<()> {
     assert_eq!(end.len() as u64, manifest.validation.bytes);
     let share = end.len() as f64 / text.len() as f64;
     assert!((0.1..0.105).contains(&share), "{share}");
+    // It is one document all the same.
+    let composition = &manifest.composition;
+    let source = &composition.sources[0];
+    assert_eq!((manifest.documents_read(), manifest.documents_kept(), source.read), (1, 1, 1));
+    assert_eq!(composition.lengths.iter().sum::<u64>(), 1);
+    assert_eq!(composition.lengths.len() as u32 - 1, (manifest.train.tokens + manifest.validation.tokens).ilog2());
+    assert_eq!((source.sample.documents, source.sample.bytes), (1, text.trim_end().len() as u64));
+    assert_eq!(composition.languages.values().map(|measure| measure.documents).sum::<u64>(), 1);
+    let card = fs::read_to_string(dir.path().join("corpus/card.html")).expect("a card");
+    assert!(card.contains("1 file, 1 record read, 1 document kept"), "{card}");
     Ok(())
 }
 

@@ -38,6 +38,14 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     if whole == 0 { "–".into() } else { significant(part as f64 / whole as f64 * 100.0) + " %" }
 }
 
+/// A share from 0 to 1 in whole percents, beside either end in tenths and never rounded to all: `5 %`, `99.9 %`.
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let text =
+        if (1.0..99.0).contains(&percent) { format!("{percent:.0}") } else { format!("{:.1}", (percent * 10.0).floor() / 10.0) };
+    text.trim_end_matches(".0").to_owned() + " %"
+}
+
 /// One number by another, to two decimals; a dash where there is no other.
 pub(super) fn ratio(a: u64, b: u64) -> String {
     if b == 0 { "–".into() } else { format!("{:.2}", a as f64 / b as f64) }
@@ -74,6 +82,7 @@ mod tests {
         assert_eq!([0, 999, 12_345_678, 999_999].map(bytes), ["0 B", "999 B", "12.3 MB", "1 MB"]);
         assert_eq!([1, 2].map(|files| of(files, "file", "files")), ["1 file", "2 files"]);
         assert_eq!((share(1, 8), share(1, 0), share(1, 30_000)), ("12.5 %".into(), "–".into(), "0.00333 %".into()));
+        assert_eq!([0.0, 0.0035, 0.052, 0.9, 0.9996, 1.0].map(percent), ["0 %", "0.3 %", "5 %", "90 %", "99.9 %", "100 %"]);
         assert_eq!((ratio(7, 2), ratio(7, 0)), ("3.50".into(), "–".into()));
     }
 

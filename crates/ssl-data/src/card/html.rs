@@ -69,7 +69,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<Cell>]) -> String {
         for cell in row {
             let inner = match cell {
                 Cell::Text(text) | Cell::Number(text) => escape(text),
-                Cell::Foreign(texts) => texts.iter().map(|text| foreign(text)).collect::<Vec<_>>().join("<br>"),
+                Cell::Foreign(texts) => texts.iter().map(|text| foreign(text)).collect(),
             };
             let _ = write!(out, "<td{}>{inner}</td>", class(Some(cell)));
         }

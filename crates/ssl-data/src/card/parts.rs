@@ -1,10 +1,11 @@
 //! The parts of the page, in order.
 
-use super::figures::{bytes, count, octave, of, ratio, scaled, share};
+use super::figures::{bytes, count, octave, of, percent, ratio, scaled, share};
 use super::html::{Bar, Cell, bars, heading, note, pairs, table, tile};
 use crate::clean::Reason;
 use crate::composition::{Measure, Size};
-use crate::manifest::{Manifest, Split};
+use crate::dedup::NearConfig;
+use crate::manifest::{Cuts, Manifest};
 
 /// Rows of a list that are shown one by one.
 const ROWS: usize = 24;
@@ -12,10 +13,9 @@ const ROWS: usize = 24;
 const EXAMPLES: usize = 3;
 
 fn kept(manifest: &Manifest) -> Size {
-    let size = |split: &Split| Size { documents: split.documents, bytes: split.bytes, tokens: split.tokens };
-    let mut all = size(&manifest.train);
-    all += size(&manifest.validation);
-    all
+    let (train, validation) = (&manifest.train, &manifest.validation);
+    let documents = manifest.documents_kept();
+    Size { documents, bytes: train.bytes + validation.bytes, tokens: train.tokens + validation.tokens }
 }
 
 /// The corpus in a line.
@@ -60,7 +60,8 @@ pub(super) fn sources(manifest: &Manifest) -> String {
         let numbers = [
             count(source.files),
             count(source.read),
-            count(size.documents),
+            // The only document of a corpus has a part in both splits.
+            count(size.documents.min(kept(manifest).documents)),
             bytes(size.bytes),
             count(size.tokens),
             share(size.tokens, kept(manifest).tokens),
@@ -153,26 +154,72 @@ pub(super) fn lengths(manifest: &Manifest) -> String {
         return note("This corpus was prepared before lengths were counted.");
     }
     let size = kept(manifest);
-    let mean = ratio(size.tokens.saturating_sub(size.documents), size.documents);
+    let separators = manifest.train.documents + manifest.validation.documents;
+    let mean = ratio(size.tokens.saturating_sub(separators), size.documents);
     bars(&drawn) + &note(&format!("Documents by tokens, each row twice as long as the one above; {mean} tokens on average."))
 }
 
-/// Equal and nearly equal documents.
+/// Equal and nearly equal documents, and passages that stood before.
 pub(super) fn copies(manifest: &Manifest, sizes: &[u64]) -> String {
-    let dropped = |reason| count(manifest.dropped.get(&reason).copied().unwrap_or(0));
-    let mut rows = vec![("equal to an earlier one", dropped(Reason::Duplicate))];
-    let Some(near) = manifest.curation.near else {
-        return pairs(&rows) + &note("Near copies were not looked for.");
-    };
-    rows.extend([
-        ("near copies left out", dropped(Reason::NearDuplicate)),
-        ("clusters of near copies", count(near.clusters)),
-        ("documents of the largest", count(near.largest)),
-    ]);
-    let bar = |(power, &clusters): (usize, &u64)| Bar { name: octave(power), value: clusters, note: count(clusters) };
-    let drawn: Vec<Bar> = sizes.iter().enumerate().skip(1).map(bar).collect();
-    let told = if drawn.is_empty() { String::new() } else { heading("Clusters by documents") + &bars(&drawn) };
-    pairs(&rows) + &told + &note("The first document of each cluster is kept; near-duplicates.jsonl names all.")
+    let curation = &manifest.curation;
+    let equal = manifest.dropped.get(&Reason::Duplicate).copied().unwrap_or(0);
+    let mut out = pairs(&[("equal to an earlier one", of(equal, "document", "documents"))]);
+    match &curation.near {
+        Some(near) => {
+            out += &heading("Near copies");
+            out += &pairs(&[
+                ("left out", of(near.copies, "document", "documents")),
+                ("clusters", count(near.clusters)),
+                ("the largest", of(near.largest, "document", "documents")),
+            ]);
+            let bar = |(power, &clusters): (usize, &u64)| Bar { name: octave(power), value: clusters, note: count(clusters) };
+            let drawn: Vec<Bar> = sizes.iter().enumerate().skip(1).map(bar).collect();
+            if !drawn.is_empty() {
+                out += &(heading("Clusters by documents") + &bars(&drawn));
+            }
+            out += &note("The first document of each cluster is kept; near-duplicates.jsonl names all.");
+            out += &near.rules.as_ref().map_or_else(String::new, |rules| note(&threshold(rules)));
+        }
+        None => out += &note("Near copies were not looked for."),
+    }
+    let passages = [
+        ("Repeated paragraphs", &curation.paragraphs, "Paragraphs of earlier documents"),
+        ("Repeated runs of text", &curation.substrings, "Long runs of text that stood before"),
+    ];
+    for (title, cuts, what) in passages {
+        out += &match cuts {
+            Some(cuts) => heading(title) + &cut(manifest, cuts),
+            None => note(&format!("{what} were not looked for.")),
+        };
+    }
+    out
+}
+
+/// How near a near copy is.
+fn threshold(rules: &NearConfig) -> String {
+    let NearConfig { ngram_words, buckets, hashes_per_bucket, .. } = rules;
+    let threshold = rules.threshold();
+    let found = [0.5, threshold, 0.9].map(|similarity| percent(rules.found(similarity)));
+    format!(
+        "Documents are near copies where all {hashes_per_bucket} hashes of one of {buckets} buckets are equal. The threshold that follows \
+         is (1 / {buckets})^(1 / {hashes_per_bucket}) = {} of their runs of {ngram_words} words in common: of such pairs {} are found, \
+         {} of those that share 50 %, {} of those that share 90 %. What is near to a near copy is in its cluster.",
+        percent(threshold),
+        found[1],
+        found[0],
+        found[2],
+    )
+}
+
+/// Passages that were cut.
+fn cut(manifest: &Manifest, cuts: &Cuts) -> String {
+    let whole = kept(manifest).bytes + cuts.bytes;
+    pairs(&[
+        ("passages cut", count(cuts.passages)),
+        ("text", format!("{}, {} of this and what is left", bytes(cuts.bytes), share(cuts.bytes, whole))),
+        ("cut from", of(cuts.documents, "document", "documents")),
+        ("left out, too little was left", of(cuts.dropped, "document", "documents")),
+    ])
 }
 
 /// Counts of what scrubbing took out.
@@ -211,7 +258,7 @@ pub(super) fn contamination(manifest: &Manifest) -> String {
     table(&head, &rows) + &note("contamination.jsonl names items and documents.")
 }
 
-/// What was repaired and cut out of documents that were kept.
+/// What was repaired in documents that were kept, and the lines that rules took out of them.
 pub(super) fn mended(manifest: &Manifest) -> String {
     let repaired = manifest.repaired.iter();
     let removed = manifest.curation.removed_lines.iter();

@@ -6,7 +6,8 @@ use super::*;
 use crate::clean::Reason;
 use crate::composition::{Composition, Measure, Size, Source};
 use crate::decontaminate::Overlap;
-use crate::manifest::{Curation, NearCopies, Split};
+use crate::dedup::NearConfig;
+use crate::manifest::{Curation, Cuts, NearCopies, Split};
 use crate::scrub::Kind;
 
 /// A corpus with something in every part, whose names try to get out.
@@ -16,7 +17,7 @@ fn manifest() -> Manifest {
     let source = |name: &str, train| Source {
         name: name.into(),
         files: 2,
-        read: 20,
+        read: 15,
         train,
         validation: size(1, 100, 40),
         sample: measure,
@@ -33,7 +34,9 @@ fn manifest() -> Manifest {
         curation: Curation {
             scrubbed: BTreeMap::from([(Kind::NationalId, 12)]),
             contamination: BTreeMap::from([("squad\"><b>".into(), Overlap { items: 10, short: 2, met: 4, documents: 5 })]),
-            near: Some(NearCopies { clusters: 2, copies: 3, largest: 3 }),
+            near: Some(NearCopies { clusters: 2, copies: 3, largest: 3, rules: Some(NearConfig::default()) }),
+            paragraphs: Some(Cuts { passages: 41, bytes: 1300, documents: 33, dropped: 2, examples: Vec::new() }),
+            substrings: Some(Cuts { passages: 1, bytes: 650, documents: 1, dropped: 0, examples: Vec::new() }),
             ..Curation::default()
         },
         composition: Composition {
@@ -62,6 +65,13 @@ fn the_page_tells_every_part_and_lets_nothing_out() {
         "8–15",
         "f00d",
         "about one in 2",
+        "(1 / 14)^(1 / 8) = 72 %",
+        "5 % of those that share 50 %, 99.9 % of those that share 90 %",
+        "Repeated paragraphs",
+        "1.3 kB, 20 % of",
+        "33 documents",
+        "Repeated runs of text",
+        "650 B",
     ] {
         assert!(page.contains(text), "no {text:?} in {page}");
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{DataConfig, Fault, PairsConfig, WindowConfig};
+use crate::source::shown;
 
 /// Paths of a configuration without named sources that are told apart; those behind them are one part.
 const TOLD_APART: usize = 64;
@@ -36,15 +37,14 @@ pub struct Phase {
 }
 
 impl DataConfig {
-    /// What is told apart in counts: the named sources in order, or else the paths.
+    /// What is told apart in counts: the named sources in order, or else the paths, as they may be told.
     #[must_use]
     pub fn parts(&self) -> Vec<(String, &[PathBuf])> {
         if !self.sources.is_empty() {
             return self.sources.iter().map(|(name, source)| (name.clone(), &source.paths[..])).collect();
         }
         let (first, rest) = self.paths.split_at(self.paths.len().min(TOLD_APART));
-        let mut parts: Vec<_> =
-            first.iter().map(|path| (path.to_string_lossy().into_owned(), std::slice::from_ref(path))).collect();
+        let mut parts: Vec<_> = first.iter().map(|path| (shown(path), std::slice::from_ref(path))).collect();
         if !rest.is_empty() {
             parts.push((format!("{} more paths", rest.len()), rest));
         }

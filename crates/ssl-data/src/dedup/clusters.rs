@@ -91,6 +91,7 @@ impl Clusters {
             clusters: clusters().count() as u64,
             copies: clusters().map(|&size| u64::from(size) - 1).sum(),
             largest: clusters().max().map_or(0, |&size| u64::from(size)),
+            rules: None,
         }
     }
 }
@@ -109,7 +110,7 @@ mod tests {
         clusters.join(1, 3);
         let firsts: Vec<u32> = (0..6).map(|document| clusters.first(document)).collect();
         assert_eq!(firsts, [0, 1, 2, 1, 2, 2]);
-        assert_eq!(clusters.counts(), NearCopies { clusters: 2, copies: 3, largest: 3 });
+        assert_eq!(clusters.counts(), NearCopies { clusters: 2, copies: 3, largest: 3, rules: None });
     }
 
     proptest! {

@@ -12,7 +12,7 @@
 //!
 //! | similarity | 0.5 | 0.6 | 0.7 | 0.75 | 0.8 | 0.85 | 0.9 |
 //! |---|---|---|---|---|---|---|---|
-//! | found | 5 % | 21 % | 57 % | 77 % | 92 % | 99 % | 99.9 % |
+//! | found | 5 % | 21 % | 56 % | 77 % | 92 % | 99 % | 99.9 % |
 //!
 //! More hashes in a bucket move the step to the right and drop fewer documents that differ; more buckets move it to the left.
 //! Nearness is then taken to hold along chains: a document near to a near copy is in the same cluster.
@@ -50,6 +50,12 @@ impl Default for NearConfig {
 }
 
 impl NearConfig {
+    /// The similarity near which the curve is steepest: pairs well above it are found, pairs well below are not.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        (1.0 / self.buckets as f64).powf(1.0 / self.hashes_per_bucket as f64)
+    }
+
     /// The share of pairs of this similarity that are found.
     #[must_use]
     pub fn found(&self, similarity: f64) -> f64 {
@@ -224,6 +230,18 @@ mod tests {
         let minhash = MinHash::new(&NearConfig::default());
         assert_eq!(minhash.keys("one two three four"), None);
         assert_eq!(minhash.keys("one two three four five").expect("keys").len(), 14);
+    }
+
+    #[test]
+    fn the_threshold_follows_from_buckets_and_hashes() {
+        let near = |buckets, hashes_per_bucket| NearConfig { buckets, hashes_per_bucket, ..NearConfig::default() };
+        let percent = |share: f64| (share * 100.0).round();
+        assert_eq!(
+            [near(14, 8), near(14, 16), near(28, 8), near(1, 1)].map(|near| percent(near.threshold())),
+            [72.0, 85.0, 66.0, 100.0]
+        );
+        let found = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85].map(|similarity| percent(near(14, 8).found(similarity)));
+        assert_eq!(found, [5.0, 21.0, 56.0, 77.0, 92.0, 99.0]);
     }
 
     /// Two texts that share a known part of their words.

@@ -71,13 +71,13 @@ impl Keys {
             let entry = entry?;
             let first = clusters.first(index);
             if sizes[first as usize] > 1 {
-                let line = serde_json::json!({ "cluster": first, "document": entry.place, "kept": first == index });
+                let line = serde_json::json!({ "cluster": first, "document": entry.about.place, "kept": first == index });
                 writeln!(report, "{line}").map_err(|source| Error::io("write", &path, source))?;
             }
             if first == index {
-                into.push(&entry.text, entry.hash, entry.part, &entry.place)?;
+                into.push(&entry.text, entry.hash, &entry.about)?;
             } else {
-                drop(&entry.place);
+                drop(&entry.about.place);
             }
         }
         let finish = |file: BufWriter<File>| file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all();

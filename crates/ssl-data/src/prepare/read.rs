@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curate::{Notes, Tools, curate};
 use super::division::{Divider, Division};
-use super::draft::Draft;
+use super::draft::{About, Draft};
 use super::met::Met;
 use super::spool::Mark;
 use super::{Watch, draft, near, repeats, spool, stage};
@@ -24,7 +24,7 @@ use crate::decontaminate::Overlapping;
 use crate::dedup::{Seen, TextHash};
 use crate::document::{Document, Origin};
 use crate::error::{Error, Result};
-use crate::manifest::{Curation, Stage};
+use crate::manifest::{Curation, NearCopies, Stage};
 use crate::source::{Input, Item, Progress, Stamp};
 
 mod files;
@@ -248,16 +248,13 @@ impl<'a> Gather<'a> {
                 self.drop(Reason::Duplicate, &document.origin);
             }
             Judged::Kept(document, repairs, hash, notes) => {
-                notes.tally(&mut self.curation);
-                for (name, count) in repairs.named().into_iter().filter(|&(_, count)| count > 0) {
-                    *self.repaired.entry(name).or_default() += count;
-                }
                 if let Some(near) = &mut self.near {
                     near.push(notes.keys.as_deref())?;
                 }
+                let about = About { part: part as u32, place: document.origin.to_string(), repairs, notes: notes.counts() };
                 match &mut self.draft {
-                    Some(draft) => draft.push(&document.text, hash, part as u32, &document.origin.to_string())?,
-                    None => self.keep(&document.text, hash, part)?,
+                    Some(draft) => draft.push(&document.text, hash, &about)?,
+                    None => self.keep(&document.text, hash, &about)?,
                 }
             }
             Judged::Dropped(reason, origin) => self.drop(reason, &origin),
@@ -274,8 +271,13 @@ impl<'a> Gather<'a> {
         self.config.decontaminate.as_ref().is_some_and(|rules| rules.overlapping == Overlapping::Drop)
     }
 
-    fn keep(&mut self, text: &str, hash: TextHash, part: usize) -> Result<()> {
-        self.parts[part].kept += 1;
+    /// Keeps a document for good, and counts what was found in it.
+    fn keep(&mut self, text: &str, hash: TextHash, about: &About) -> Result<()> {
+        self.parts[about.part as usize].kept += 1;
+        about.notes.tally(&mut self.curation);
+        for (name, count) in about.repairs.named().into_iter().filter(|&(_, count)| count > 0) {
+            *self.repaired.entry(name).or_default() += count;
+        }
         self.divider.add(text, hash);
         self.spool.push(text, hash)
     }
@@ -289,7 +291,7 @@ impl<'a> Gather<'a> {
         if let Some(near) = self.near.take() {
             let (left, counts) = self
                 .without(draft, "distinct", Reason::NearDuplicate, |draft, into, drop| near.resolve(draft, into, watch, drop))?;
-            (draft, self.curation.near) = (left, Some(counts));
+            (draft, self.curation.near) = (left, Some(NearCopies { rules: config.near.clone(), ..counts }));
         }
         if let Some(rules) = &config.paragraphs {
             let (left, cuts) = self.without(draft, "without-paragraphs", Reason::Repeated, |draft, into, drop| {
@@ -305,7 +307,7 @@ impl<'a> Gather<'a> {
         }
         for entry in draft.read(watch, stage::READ)? {
             let entry = entry?;
-            self.keep(&entry.text, entry.hash, entry.part as usize)?;
+            self.keep(&entry.text, entry.hash, &entry.about)?;
         }
         draft.remove()
     }

@@ -1,15 +1,15 @@
-//! Passages that stood before, found and cut: paragraphs of earlier documents, and long runs of bytes.
+//! Passages that stood before, found and cut: paragraphs of earlier documents, and long runs of text.
 //!
-//! Both are pieces of a text with a key. The first piece of each key is remembered with its place in the draft; a later one is asked how
-//! far it repeats that. Keys that no table holds at once are looked for range by range, each a pass over the draft; what a pass
-//! finds goes to a file, in the order of the documents, and at the end all files are read side by side while the draft is written
-//! anew. Memory is a table of [`ROOM`] keys, a batch of documents, and 8 bytes a document, whatever the size of the corpus.
+//! Both are pieces of a text with a key. The first piece of each key counts; a later one is asked how far it repeats that. The draft is
+//! read once, and its pieces go to files by their keys ([`bucket`]), each of which is then looked through with a table in memory.
+//! What repeats is sorted by its place on the disk ([`ranges`]), and the draft is written anew without it. Memory is a table of [`ROOM`]
+//! keys and as many ranges, a batch of documents, and 8 bytes a document, whatever the size of the corpus; the work grows with the
+//! corpus, and with how often its pieces must be divided again: once for every 64 times as many.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::fs::File;
-use std::hash::{BuildHasherDefault, Hash};
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, Write};
-use std::iter::Peekable;
+use std::hash::BuildHasherDefault;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -17,96 +17,124 @@ use rayon::prelude::*;
 
 use super::draft::{self, Draft, Entry};
 use super::{Watch, stage};
+use crate::dedup::counted::Counted;
 use crate::dedup::{Low, ParagraphConfig, SubstringConfig, TextHash};
 use crate::error::{Error, Result};
 use crate::manifest::{Cuts, Passage};
-use crate::rng::below;
 
-/// Keys held at once; an entry is 16 or 32 bytes, and the table a seventh larger to twice as large.
-const ROOM: usize = 7 << 19;
+mod bucket;
+mod ranges;
+
+use bucket::{Bucket, Divide, Piece};
+use ranges::Ranges;
+
+/// Keys held at once; an entry is 32 bytes, and the table a seventh larger to twice as large.
+const ROOM: usize = 7 << 18;
+/// Files that pieces are divided among at once, and files that are merged at once.
+const FAN: usize = 64;
 /// Bytes of documents looked at at once.
 const BATCH: usize = 8 << 20;
+/// Repeats looked at at once.
+const CHUNK: usize = 1 << 14;
 /// Passages told, and characters of each.
 const EXAMPLES: usize = 5;
 const BEGINS: usize = 80;
 
 /// Which pieces of a text are looked up, and how far one repeats an earlier one.
 pub(super) trait Find: Sync {
-    type Key: Copy + Eq + Hash + Send;
+    /// Bytes of a key, its lower ones; the others are 0.
+    const KEY: usize;
 
     /// About how many pieces so many bytes have.
     fn about(&self, bytes: u64) -> u64;
 
-    /// The pieces of a text, in the order of where they begin.
-    fn pieces(&self, text: &str) -> Vec<(Self::Key, Range<usize>)>;
+    /// The pieces of a text, in the order of where they begin, each with a uniform key.
+    fn pieces(&self, text: &str) -> Vec<(u128, Range<usize>)>;
 
-    /// A uniform number of the key.
-    fn number(key: Self::Key) -> u64;
+    /// What around the text at `piece` repeats what stands at `first`.
+    fn repeated(&self, first: u64, piece: Range<u64>, originals: &Originals<'_>) -> Result<Option<Range<u64>>>;
 
-    /// How much of `text` around `piece` repeats what stands at `first`; `own` is where the text lies itself.
-    fn repeated(
-        &self,
-        first: u64,
-        own: u64,
-        text: &str,
-        piece: Range<usize>,
-        originals: &Originals<'_>,
-    ) -> Result<Option<Range<usize>>>;
+    /// What is cut of a text where `ranges` of it, of whole characters, in order and apart, repeat others.
+    fn cuts(&self, text: &str, ranges: Vec<Range<usize>>) -> Vec<Range<usize>>;
 }
 
 impl Find for ParagraphConfig {
-    type Key = TextHash;
+    const KEY: usize = 16;
 
     fn about(&self, bytes: u64) -> u64 {
         bytes / self.min_chars as u64
     }
 
-    fn pieces(&self, text: &str) -> Vec<(TextHash, Range<usize>)> {
-        self.find(text)
+    fn pieces(&self, text: &str) -> Vec<(u128, Range<usize>)> {
+        self.find(text).into_iter().map(|(key, place)| (key.0, place)).collect()
     }
 
-    fn number(key: TextHash) -> u64 {
-        (key.0 >> 64) as u64
+    fn repeated(&self, first: u64, piece: Range<u64>, originals: &Originals<'_>) -> Result<Option<Range<u64>>> {
+        Ok((first < originals.text(piece.start).start).then_some(piece))
     }
 
-    fn repeated(&self, first: u64, own: u64, _: &str, piece: Range<usize>, _: &Originals<'_>) -> Result<Option<Range<usize>>> {
-        Ok((first < own).then_some(piece))
+    fn cuts(&self, _: &str, ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+        ranges
     }
 }
 
 impl Find for SubstringConfig {
-    type Key = u64;
+    const KEY: usize = 8;
 
     fn about(&self, bytes: u64) -> u64 {
         bytes * 4 / self.min_bytes as u64
     }
 
-    fn pieces(&self, text: &str) -> Vec<(u64, Range<usize>)> {
-        self.find(text)
+    fn pieces(&self, text: &str) -> Vec<(u128, Range<usize>)> {
+        self.find(text).into_iter().map(|(key, place)| (key.into(), place)).collect()
     }
 
-    fn number(key: u64) -> u64 {
-        key
-    }
-
-    fn repeated(
-        &self,
-        first: u64,
-        _: u64,
-        text: &str,
-        piece: Range<usize>,
-        originals: &Originals<'_>,
-    ) -> Result<Option<Range<usize>>> {
-        // Anchors lie less than half their length apart: what of a repeat is beyond its outermost ones is near.
-        let (bytes, reach) = (text.as_bytes(), piece.len());
-        let (before, block) = originals.read(first, reach.min(piece.start), piece.len() + reach.min(bytes.len() - piece.end))?;
-        let behind = block[before..].iter().zip(&bytes[piece.start..]).take_while(|(a, b)| a == b).count();
+    fn repeated(&self, first: u64, piece: Range<u64>, originals: &Originals<'_>) -> Result<Option<Range<u64>>> {
+        // Anchors lie less than half their length apart: what of a repeat is beyond its outermost ones is near. Twice the bytes, as
+        // the other may have more that do not count.
+        let least = self.min_bytes;
+        let (before, behind) = (2 * least, 2 * ((piece.end - piece.start) as usize + least));
+        let (own, text) = originals.read(piece.start, before, behind)?;
+        let (other, original) = originals.read(first, before, behind)?;
+        let both = Counted::of(&text[own..]).zip(Counted::of(&original[other..])).take(2 * least);
+        let (mut equal, mut end) = (0, 0);
+        for ((at, _), _) in both.take_while(|((_, one), (_, other))| one == other) {
+            (equal, end) = (equal + 1, at + 1);
+        }
         // Two windows may have one key and not be the same.
-        if behind < piece.len() {
+        if equal < least {
             return Ok(None);
         }
-        let before = block[..before].iter().rev().zip(bytes[..piece.start].iter().rev()).take_while(|(a, b)| a == b).count();
-        Ok(Some(piece.start - before..piece.start + behind))
+        let counted = |bytes| Counted::of(bytes).collect::<Vec<_>>().into_iter().rev().take(least);
+        let both = counted(&text[..own]).zip(counted(&original[..other]));
+        let start = both.take_while(|((_, one), (_, other))| one == other).last().map_or(own, |((at, _), _)| at);
+        Ok(Some(piece.start - (own - start) as u64..piece.start + end as u64))
+    }
+
+    fn cuts(&self, text: &str, ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+        let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match joined.last_mut() {
+                // What does not count parts no passage.
+                Some(last) if Counted::of(&text.as_bytes()[last.end..range.start]).next().is_none() => last.end = range.end,
+                _ => joined.push(range),
+            }
+        }
+        joined.into_iter().map(|range| with_space(text, range)).collect()
+    }
+}
+
+/// The range with the white space on one side of it, where there is some on both: that with fewer line ends.
+fn with_space(text: &str, range: Range<usize>) -> Range<usize> {
+    let before = text[..range.start].trim_end().len();
+    let behind = text.len() - text[range.end..].trim_start().len();
+    let lines = |place: Range<usize>| text[place].matches('\n').count();
+    if before == range.start || behind == range.end {
+        range
+    } else if lines(before..range.start) < lines(range.end..behind) {
+        before..range.end
+    } else {
+        range.start..behind
     }
 }
 
@@ -122,12 +150,18 @@ pub(super) struct Originals<'a> {
 const HEADER: u64 = 24;
 
 impl Originals<'_> {
-    /// Up to `before` bytes before `at` and `behind` from there on, within the text that holds it; how many are before, and all.
-    fn read(&self, at: u64, before: usize, behind: usize) -> Result<(usize, Vec<u8>)> {
+    /// Where the text lies that holds the byte at `at`.
+    fn text(&self, at: u64) -> Range<u64> {
         let next = self.begins.partition_point(|&begin| begin <= at);
         let end = self.begins.get(next).map_or(self.draft.bytes, |&next| next - HEADER);
-        let before = before.min((at - self.begins[next - 1]) as usize);
-        let mut block = vec![0; before + behind.min((end - at) as usize)];
+        next.checked_sub(1).map_or(0, |own| self.begins[own])..end
+    }
+
+    /// Up to `before` bytes before `at` and `behind` from there on, within the text that holds it; how many are before, and all.
+    fn read(&self, at: u64, before: usize, behind: usize) -> Result<(usize, Vec<u8>)> {
+        let text = self.text(at);
+        let before = before.min((at - text.start) as usize);
+        let mut block = vec![0; before + behind.min((text.end - at) as usize)];
         let read = self.file.read_exact_at(&mut block, at - before as u64);
         read.map_err(|source| Error::io("read", &self.draft.path, source))?;
         Ok((before, block))
@@ -144,50 +178,49 @@ pub(super) fn cut<F: Find>(
     watch: &dyn Watch,
     drop: impl FnMut(&str),
 ) -> Result<Cuts> {
-    cut_within(find, draft, into, (least, ROOM), watch, drop)
+    cut_within(find, draft, into, least, Bounds { room: ROOM, fan: FAN }, watch, drop)
+}
+
+/// What is held in memory and open at once; the result does not depend on it.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    room: usize,
+    fan: usize,
 }
 
 fn cut_within<F: Find>(
     find: &F,
     draft: &Draft,
     into: &mut draft::Writer,
-    (least, room): (u64, usize),
+    least: u64,
+    bounds: Bounds,
     watch: &dyn Watch,
     mut drop: impl FnMut(&str),
 ) -> Result<Cuts> {
-    let file = File::open(&draft.path).map_err(|source| Error::io("open", &draft.path, source))?;
-    let mut originals = Originals { draft, file, begins: Vec::new() };
-    let mut passes = (find.about(draft.bytes) / room as u64).max(1);
-    let mut finds = Vec::new();
-    while (finds.len() as u64) < passes {
-        let pass = Pass { find, range: (finds.len() as u64, passes), room };
-        if let Some(found) = pass.run(draft, &mut originals, watch)? {
-            finds.push(found);
-        } else {
-            // More keys than were foreseen: narrower ranges, all from the first on.
-            (passes, finds) = (passes * 2, Vec::new());
-        }
-    }
-    let mut finds = finds.into_iter().map(|file| Ok(marks(file, draft)?.peekable())).collect::<Result<Vec<_>>>()?;
+    let mut found = search(find, draft, bounds, watch)?.peekable();
     let mut cuts = Cuts::default();
     let mut at = 0;
     for entry in draft.read(watch, stage::CUT)? {
         let entry = entry?;
         let begin = at + HEADER;
         at = begin + entry.text.len() as u64;
-        let ranges = joined(&mut finds, begin..at)?;
-        let ranges: Vec<Range<usize>> = ranges.into_iter().filter_map(|range| whole(&entry.text, range)).collect();
+        let mut ranges = Vec::new();
+        while let Some(range) = found.next_if(|range| range.as_ref().map_or(true, |range| range.start < at)) {
+            let range = range?;
+            ranges.extend(whole(&entry.text, (range.start - begin) as usize..(range.end - begin) as usize));
+        }
+        let ranges = find.cuts(&entry.text, ranges);
         if ranges.is_empty() {
-            into.push(&entry.text, entry.hash, entry.part, &entry.place)?;
+            into.push(&entry.text, entry.hash, &entry.about)?;
             continue;
         }
         let left = without(&entry, &ranges, &mut cuts);
         let left = left.trim_matches('\n');
         if left.trim().is_empty() || (left.chars().count() as u64) < least {
             cuts.dropped += 1;
-            drop(&entry.place);
+            drop(&entry.about.place);
         } else {
-            into.push(left, TextHash::of(left), entry.part, &entry.place)?;
+            into.push(left, TextHash::of(left), &entry.about)?;
         }
     }
     Ok(cuts)
@@ -206,7 +239,7 @@ fn without(entry: &Entry, ranges: &[Range<usize>], cuts: &mut Cuts) -> String {
         cuts.bytes += passage.len() as u64;
         if cuts.examples.len() < EXAMPLES {
             let begins = passage.chars().take(BEGINS).collect();
-            cuts.examples.push(Passage { document: entry.place.clone(), bytes: passage.len() as u64, begins });
+            cuts.examples.push(Passage { document: entry.about.place.clone(), bytes: passage.len() as u64, begins });
         }
     }
     left.push_str(&entry.text[from..]);
@@ -219,121 +252,117 @@ fn whole(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     (!range.is_empty()).then_some(range)
 }
 
-/// What all passes found in the text that lies at `text`, in order, what touches joined; from the text's begin on.
-fn joined<I: Iterator<Item = Result<Range<u64>>>>(finds: &mut [Peekable<I>], text: Range<u64>) -> Result<Vec<Range<usize>>> {
-    let mut ranges = Vec::new();
-    for find in finds {
-        while let Some(found) = find.next_if(|found| found.as_ref().map_or(true, |found| found.start < text.end)) {
-            let found = found?;
-            ranges.push((found.start - text.start) as usize..(found.end - text.start) as usize);
-        }
+/// Where the draft repeats itself, in order and apart.
+fn search<F: Find>(
+    find: &F,
+    draft: &Draft,
+    bounds: Bounds,
+    watch: &dyn Watch,
+) -> Result<impl Iterator<Item = Result<Range<u64>>> + use<F>> {
+    let (buckets, begins) = divide(find, draft, bounds, watch)?;
+    let file = File::open(&draft.path).map_err(|source| Error::io("open", &draft.path, source))?;
+    let originals = Originals { draft, file, begins };
+    let pieces = buckets.iter().map(Bucket::pieces).sum();
+    let found = Ranges::new(draft.folder(), bounds.room, bounds.fan);
+    let mut search = Search { find, bounds, originals, found, watch, pieces, done: 0 };
+    for bucket in buckets {
+        search.look_through(bucket)?;
     }
-    Ok(join(ranges))
+    search.found.finish()
 }
 
-/// Ranges in order, what touches joined.
-fn join(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => joined.push(range),
+/// The pieces of all documents by their keys, and where the texts begin.
+fn divide<F: Find>(find: &F, draft: &Draft, bounds: Bounds, watch: &dyn Watch) -> Result<(Vec<Bucket>, Vec<u64>)> {
+    // Twice as many as would do if keys and guesses were even.
+    let files = (find.about(draft.bytes) / bounds.room.div_ceil(2) as u64 + 1).min(bounds.fan as u64);
+    let mut buckets = Divide::create(draft.folder(), F::KEY, files, 0)?;
+    let mut begins = Vec::new();
+    let (mut batch, mut cost, mut at) = (Vec::new(), 0, 0);
+    let mut entries = draft.read(watch, stage::CUT)?;
+    loop {
+        let entry = entries.next().transpose()?;
+        let last = entry.is_none();
+        cost += entry.as_ref().map_or(0, |entry| entry.text.len());
+        batch.extend(entry);
+        if !last && cost < BATCH {
+            continue;
         }
+        let pieces: Vec<_> = batch.par_iter().map(|entry: &Entry| find.pieces(&entry.text)).collect();
+        for (entry, pieces) in batch.drain(..).zip(pieces) {
+            let begin = at + HEADER;
+            at = begin + entry.text.len() as u64;
+            begins.push(begin);
+            for (key, place) in pieces {
+                buckets.push(&Piece { key, place: begin + place.start as u64..begin + place.end as u64 })?;
+            }
+        }
+        watch.stage(stage::CUT, at, Some(3 * draft.bytes), begins.len() as u64);
+        if watch.stop() {
+            return Err(Error::Interrupted { stage: stage::CUT });
+        }
+        if last {
+            return Ok((buckets.finish()?, begins));
+        }
+        cost = 0;
     }
-    joined
 }
 
-/// One look at all documents, for a range of keys.
-struct Pass<'a, F> {
+/// Looks through buckets.
+struct Search<'a, F> {
     find: &'a F,
-    /// Its number, and of how many.
-    range: (u64, u64),
-    room: usize,
+    bounds: Bounds,
+    originals: Originals<'a>,
+    found: Ranges,
+    watch: &'a dyn Watch,
+    /// Pieces in all, and those that were looked at.
+    pieces: u64,
+    done: u64,
 }
 
-impl<F: Find> Pass<'_, F> {
-    /// The ranges that repeat others, as a file; `None` when the keys do not fit.
-    fn run(&self, draft: &Draft, originals: &mut Originals<'_>, watch: &dyn Watch) -> Result<Option<File>> {
-        let io = |source| Error::io("write", &draft.path, source);
-        let mut file = BufWriter::new(tempfile::tempfile_in(draft.folder()).map_err(io)?);
-        let mut firsts: HashMap<F::Key, u64, BuildHasherDefault<Low>> = HashMap::default();
-        originals.begins.clear();
-        let (mut batch, mut cost, mut at, mut documents) = (Vec::new(), 0, 0, 0);
-        let mut entries = draft.read(watch, stage::CUT)?;
-        loop {
-            let entry = entries.next().transpose()?;
-            let last = entry.is_none();
-            cost += entry.as_ref().map_or(0, |entry| entry.text.len());
-            batch.extend(entry);
-            if !last && cost < BATCH {
-                continue;
-            }
-            let mine = |key| below(F::number(key), self.range.1) == self.range.0;
-            let pieces: Vec<Vec<_>> = batch
-                .par_iter()
-                .map(|entry: &Entry| self.find.pieces(&entry.text).into_iter().filter(|&(key, _)| mine(key)).collect())
-                .collect();
-            for (entry, pieces) in batch.drain(..).zip(pieces) {
-                let begin = at + HEADER;
-                at = begin + entry.text.len() as u64;
-                originals.begins.push(begin);
-                for range in self.repeats(begin, &entry.text, pieces, &mut firsts, originals)? {
-                    file.write_all(&(begin + range.start as u64).to_le_bytes()).map_err(io)?;
-                    file.write_all(&(begin + range.end as u64).to_le_bytes()).map_err(io)?;
+impl<F: Find> Search<'_, F> {
+    /// Adds what the pieces of a bucket repeat.
+    fn look_through(&mut self, mut bucket: Bucket) -> Result<()> {
+        let mut firsts: HashMap<u128, u64, BuildHasherDefault<Low>> = HashMap::default();
+        let mut again = Vec::new();
+        let mut fits = true;
+        for piece in bucket.read()? {
+            let Piece { key, place } = piece?;
+            let room = firsts.len() < self.bounds.room;
+            match firsts.entry(key) {
+                Slot::Occupied(first) => again.push((*first.get(), place)),
+                Slot::Vacant(free) if room => drop(free.insert(place.start)),
+                Slot::Vacant(_) => {
+                    fits = false;
+                    break;
                 }
-                documents += 1;
             }
-            if firsts.len() > self.room {
-                return Ok(None);
+            if again.len() == CHUNK {
+                self.look_at(&mut again)?;
             }
-            let (pass, passes) = self.range;
-            watch.stage(stage::CUT, pass * draft.bytes + at, Some((passes + 1) * draft.bytes), documents);
-            if watch.stop() {
-                return Err(Error::Interrupted { stage: stage::CUT });
-            }
-            if last {
-                break;
-            }
-            cost = 0;
         }
-        file.into_inner().map(Some).map_err(|fault| io(fault.into_error()))
+        if fits {
+            self.done += bucket.pieces();
+            return self.look_at(&mut again);
+        }
+        // What was found of it so far is found again below, and is the same.
+        drop((firsts, again));
+        let parts = bucket.divide(self.bounds.fan as u64)?;
+        parts.into_iter().try_for_each(|part| self.look_through(part))
     }
 
-    /// What of a text repeats earlier pieces; others are remembered.
-    fn repeats(
-        &self,
-        begin: u64,
-        text: &str,
-        pieces: Vec<(F::Key, Range<usize>)>,
-        firsts: &mut HashMap<F::Key, u64, BuildHasherDefault<Low>>,
-        originals: &Originals<'_>,
-    ) -> Result<Vec<Range<usize>>> {
-        let mut found = Vec::new();
-        for (key, piece) in pieces {
-            let place = begin + piece.start as u64;
-            let first = *firsts.entry(key).or_insert(place);
-            if first != place {
-                found.extend(self.find.repeated(first, begin, text, piece, originals)?);
-            }
+    /// Adds what of pieces repeats what stands at their firsts.
+    fn look_at(&mut self, again: &mut Vec<(u64, Range<u64>)>) -> Result<()> {
+        let (find, originals) = (self.find, &self.originals);
+        let found = again.par_drain(..).map(|(first, piece)| find.repeated(first, piece, originals));
+        for range in found.collect::<Vec<_>>() {
+            range?.map_or(Ok(()), |range| self.found.push(range))?;
         }
-        Ok(join(found))
+        let bytes = self.originals.draft.bytes;
+        let share = self.done as f64 / self.pieces.max(1) as f64;
+        let done = bytes + (bytes as f64 * share) as u64;
+        self.watch.stage(stage::CUT, done, Some(3 * bytes), self.originals.begins.len() as u64);
+        if self.watch.stop() { Err(Error::Interrupted { stage: stage::CUT }) } else { Ok(()) }
     }
-}
-
-/// The ranges of a file.
-fn marks(mut file: File, draft: &Draft) -> Result<impl Iterator<Item = Result<Range<u64>>>> {
-    let fault = |source| Error::io("read", draft.folder(), source);
-    file.rewind().map_err(fault)?;
-    let mut file = BufReader::new(file);
-    Ok(std::iter::from_fn(move || {
-        let (mut start, mut end) = ([0; 8], [0; 8]);
-        match file.read_exact(&mut start).and_then(|()| file.read_exact(&mut end)) {
-            Ok(()) => Some(Ok(u64::from_le_bytes(start)..u64::from_le_bytes(end))),
-            Err(source) if source.kind() == ErrorKind::UnexpectedEof => None,
-            Err(source) => Some(Err(fault(source))),
-        }
-    }))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) struct Tally {
     /// How many documents there are up to the end of each source.
     ends: Vec<u64>,
     documents: u64,
+    /// Tokens of the one before.
+    before: u64,
 }
 
 impl Tally {
@@ -37,31 +39,43 @@ impl Tally {
             end
         });
         let ends = ends.collect();
-        Self { composition: Composition { sources, sampled_one_in: draw.one_in, ..Composition::default() }, ends, documents: 0 }
+        Self {
+            composition: Composition { sources, sampled_one_in: draw.one_in, ..Composition::default() },
+            ends,
+            documents: 0,
+            before: 0,
+        }
     }
 
     pub(super) fn add(&mut self, seen: &Seen) {
-        // The end of a document that was cut is of the source that it began in, the last with any.
-        let last = self.ends.last().map_or(0, |end| end.saturating_sub(1));
-        let at = self.ends.partition_point(|&end| end <= self.documents.min(last));
+        let composition = &mut self.composition;
+        let all = self.ends.last().copied().unwrap_or(0);
+        // What comes behind all documents is the end of the only one, which lies in the other split and is no other document.
+        let end = self.documents >= all;
+        let at = self.ends.partition_point(|&end| end <= self.documents.min(all.saturating_sub(1)));
         self.documents += 1;
-        let size = Size { documents: 1, bytes: seen.bytes, tokens: seen.tokens + 1 };
-        if let Some(source) = self.composition.sources.get_mut(at) {
-            match seen.split {
-                SplitName::Train => source.train += size,
-                SplitName::Validation => source.validation += size,
-            }
-            if let Some((_, measure)) = &seen.look {
-                source.sample += *measure;
-            }
+        let mut tokens = seen.tokens;
+        if end {
+            composition.lengths.clear();
+            tokens += self.before;
         }
-        if let Some((language, measure)) = &seen.look {
-            *self.composition.languages.entry(language.to_string()).or_default() += *measure;
-        }
-        let power = seen.tokens.max(1).ilog2() as usize;
-        let lengths = &mut self.composition.lengths;
+        self.before = tokens;
+        let power = tokens.max(1).ilog2() as usize;
+        let lengths = &mut composition.lengths;
         lengths.resize(lengths.len().max(power + 1), 0);
         lengths[power] += 1;
+        let Some(source) = composition.sources.get_mut(at) else { return };
+        let size = Size { documents: 1, bytes: seen.bytes, tokens: seen.tokens + 1 };
+        match seen.split {
+            SplitName::Train => source.train += size,
+            SplitName::Validation => source.validation += size,
+        }
+        if let Some((language, measure)) = &seen.look {
+            let once = u64::from(!(end && source.sample.documents > 0));
+            let measure = Measure { documents: once, ..*measure };
+            source.sample += measure;
+            *composition.languages.entry(language.to_string()).or_default() += measure;
+        }
     }
 
     pub(super) fn finish(self) -> Composition {

@@ -1,6 +1,7 @@
 //! Addresses as they are told: in messages, manifests and lists, where nobody's password belongs.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 /// The most bytes of an address that are told.
 const LENGTH: usize = 2000;
@@ -60,6 +61,13 @@ impl Address {
     }
 }
 
+/// A path of a configuration as it may be told: of an address what [`Address::shown`] gives, any other as it is.
+#[must_use]
+pub(crate) fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    Address::of(&text).map_or_else(|| text.into_owned(), |address| address.shown())
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown())
@@ -99,6 +107,8 @@ mod tests {
         assert!(told(&"\u{0}".repeat(9000)).len() <= 3 * LENGTH);
         let signed = Address::of("HTTPS://me:pw@a.example/b.gz?X-Amz-Signature=1").expect("an address");
         assert_eq!(format!("{signed:?}"), "HTTPS://a.example/b.gz");
+        assert_eq!(shown(Path::new("s3://key:pw@bucket/a/*.gz?sig=1")), "s3://bucket/a/*.gz");
+        assert_eq!(shown(Path::new("data/what?.txt")), "data/what?.txt");
         assert_eq!((Address::of("ftp://x/y"), Address::of("C:/x"), Address::of("data/x.txt")), (None, None, None));
     }
 }

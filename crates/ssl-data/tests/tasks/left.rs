@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use ssl_data::Error;
-use ssl_data::config::DataConfig;
+use ssl_data::config::{DataConfig, Limits};
 use ssl_data::manifest::Manifest;
 use ssl_data::prepare::{Silent, prepare, prepare_task, stage};
 
@@ -209,8 +209,9 @@ fn what_other_preparations_left_is_removed_unless_they_are_at_work() {
 #[test]
 fn a_raised_limit_of_bad_records_reads_nothing_again() {
     let (_dir, mut config, into) = place();
-    let usual = config.limits.bad_records;
-    config.limits.bad_records = 3;
+    let usual = config.limits.clone();
+    let strict = |limits: &mut Limits| (limits.bad_records, limits.bad_share) = (3, 0.0);
+    strict(&mut config.limits);
     let fault = prepare_task(&config, &into, task(0, 1), &Silent).expect_err("twelve bad records");
     assert!(matches!(fault, Error::BadRecords { limit: 3, .. }), "{fault}");
     let written = || -> BTreeMap<PathBuf, SystemTime> {
@@ -222,7 +223,7 @@ fn a_raised_limit_of_bad_records_reads_nothing_again() {
     };
     let before = written();
     assert!(before.len() > 2);
-    config.limits.bad_records = usual;
+    config.limits = usual;
     let same = AtomicBool::new(false);
     let watch = look(|stage| {
         same.store(same.load(Ordering::Relaxed) || stage == stage::TOKENIZER && written() == before, Ordering::Relaxed);
@@ -231,6 +232,6 @@ fn a_raised_limit_of_bad_records_reads_nothing_again() {
     assert!(same.load(Ordering::Relaxed));
     assert!(content(&into) == expected(&config));
     // A corpus is no excuse for what a lower limit refuses.
-    config.limits.bad_records = 3;
+    strict(&mut config.limits);
     prepare_task(&config, &into, task(0, 1), &Silent).expect_err("twelve bad records");
 }

@@ -1,24 +1,27 @@
-//! What is cut stood before, byte for byte, and what stood before at length is cut.
+//! What is cut stood before, letter for letter, and what stood before at length is cut.
 
 use proptest::prelude::*;
 
 use super::super::Silent;
+use super::draft::About;
 use super::*;
 
-/// What is left of texts, and what was cut; with room for so many keys.
+/// What is left of texts, and what was cut; with room for so many keys, and seven files at once.
 fn cut_all<F: Find>(find: &F, texts: &[String], room: usize) -> (Vec<(String, String)>, Cuts, Vec<String>) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = draft::Writer::create(&dir.path().join("draft")).expect("creates");
     for (index, text) in texts.iter().enumerate() {
-        writer.push(text, TextHash::of(text), 0, &index.to_string()).expect("writes");
+        let about = About { place: index.to_string(), ..About::default() };
+        writer.push(text, TextHash::of(text), &about).expect("writes");
     }
     let draft = writer.finish().expect("finishes");
     let mut into = draft::Writer::create(&dir.path().join("left")).expect("creates");
     let mut dropped = Vec::new();
-    let cuts = cut_within(find, &draft, &mut into, (1, room), &Silent, |place| dropped.push(place.to_owned())).expect("cuts");
+    let bounds = Bounds { room, fan: 7 };
+    let cuts = cut_within(find, &draft, &mut into, 1, bounds, &Silent, |place| dropped.push(place.to_owned())).expect("cuts");
     let left = into.finish().expect("finishes");
     let left: Vec<Entry> = left.read(&Silent, stage::CUT).expect("opens").collect::<Result<_>>().expect("reads");
-    (left.into_iter().map(|entry| (entry.place, entry.text)).collect(), cuts, dropped)
+    (left.into_iter().map(|entry| (entry.about.place, entry.text)).collect(), cuts, dropped)
 }
 
 /// Letters that hardly repeat themselves.
@@ -73,8 +76,51 @@ fn a_long_repeat_is_followed_to_both_ends_and_never_beyond_a_text() {
 }
 
 #[test]
+fn typesetting_parts_no_passage_and_words_stay_apart() {
+    let words = |seed: u64, count: u64| (0..count).map(|n| noise(seed * 1000 + n, 5)).collect::<Vec<_>>();
+    let (shared, text) = (words(1, 60), |seed| words(seed, 20).join(" "));
+    let first = format!("{} “{}” {}", text(2), shared.join(" "), text(3));
+    let second = format!("{}\n\n'{}'\n\n{}", text(4), shared.join("--\n"), text(5));
+    let (kept, cuts, _) = cut_all(&SubstringConfig { min_bytes: 64 }, &[first.clone(), second], 1000);
+    assert_eq!(left(&kept), [first, format!("{}\n\n''\n\n{}", text(4), text(5))]);
+    assert_eq!((cuts.passages, cuts.bytes), (1, 60 * 5 + 59 * 3));
+}
+
+/// The table and the files are as small as can be, or hold everything.
+#[test]
+fn memory_does_not_change_what_is_cut() {
+    let pick = |n: u64, k: u64| noise(if k.is_multiple_of(2) { 100 + n * 8 + k } else { crate::rng::hash(5, n, k) % 40 }, 150);
+    let texts: Vec<String> = (0..60).map(|n| (0..8).map(|k| pick(n, k)).collect::<Vec<_>>().join("\n\n")).collect();
+    let (substrings, paragraphs) = (SubstringConfig { min_bytes: 60 }, ParagraphConfig { min_chars: 100 });
+    let (runs, whole) = (cut_all(&substrings, &texts, 1 << 20), cut_all(&paragraphs, &texts, 1 << 20));
+    assert!(runs.1.passages >= 200 && whole.1.passages >= 190, "{:?} {:?}", runs.1, whole.1);
+    for room in [1, 2, 30] {
+        assert_eq!(cut_all(&substrings, &texts, room), runs, "{room}");
+        assert_eq!(cut_all(&paragraphs, &texts, room), whole, "{room}");
+    }
+}
+
+#[test]
+fn white_space_around_a_passage_is_not_doubled() {
+    let cases = [
+        ("a [b] c", "a c"),
+        ("a\n\n[b]\n\nc", "a\n\nc"),
+        ("a [b]\n\nc", "a\n\nc"),
+        ("a\n\n[b] c", "a\n\nc"),
+        ("a[b] c", "a c"),
+        ("a [b]", "a "),
+        ("[b]c", "c"),
+    ];
+    for (text, expect) in cases {
+        let range = text.find('[').expect("begins")..text.find(']').expect("ends") + 1;
+        let range = with_space(text, range);
+        assert_eq!(text[..range.start].to_owned() + &text[range.end..], expect, "{text:?}");
+    }
+}
+
+#[test]
 fn runs_of_one_character_end() {
-    let (kept, _, _) = cut_all(&SubstringConfig { min_bytes: 64 }, &["-".repeat(100_000), "中".repeat(50_000)], 1000);
+    let (kept, _, _) = cut_all(&SubstringConfig { min_bytes: 64 }, &["=".repeat(100_000), "中".repeat(50_000)], 1000);
     assert!(kept.iter().all(|(_, text)| text.len() < 200), "{:?}", kept.iter().map(|(_, text)| text.len()).collect::<Vec<_>>());
 }
 
@@ -87,13 +133,13 @@ fn stood_before(texts: &[String], number: usize, at: usize, length: usize) -> bo
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-    /// What is cut stood before, byte for byte; what is left holds no repeat of 1.5 times the length, but for those that cutting made;
-    /// and the number of passes changes nothing.
+    /// What is cut stood before, byte for byte where all bytes count; what is left holds no repeat of 1.5 times the length, but for those that cutting made;
+    /// and how little fits changes nothing.
     #[test]
     fn cuts_are_repeats_and_long_repeats_are_cut(picks in proptest::collection::vec((0_u64..4, 0_usize..60, 40_usize..120), 1..12)) {
         const LENGTH: usize = 32;
         let texts: Vec<String> = picks.chunks(2).map(|parts| {
-            parts.iter().map(|&(seed, from, length)| noise(seed, 200)[from..(from + length).min(200)].to_owned() + "-").collect()
+            parts.iter().map(|&(seed, from, length)| noise(seed, 200)[from..(from + length).min(200)].to_owned() + ".").collect()
         }).collect();
         let find = SubstringConfig { min_bytes: LENGTH };
         let (kept, cuts, _) = cut_all(&find, &texts, 1000);
