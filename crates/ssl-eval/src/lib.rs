@@ -10,6 +10,7 @@
 pub mod beam;
 pub mod bits_per_byte;
 pub mod bleu;
+pub mod bootstrap;
 pub mod config;
 pub mod error;
 pub mod estimate;
