@@ -14,6 +14,7 @@ pub mod bootstrap;
 pub mod config;
 pub mod error;
 pub mod estimate;
+pub mod metric;
 pub mod sample;
 mod table;
 pub mod unigram;
