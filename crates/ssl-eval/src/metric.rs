@@ -12,7 +12,7 @@
 //! | [`spans`] | precision, recall, F1 of tagged spans | seqeval |
 //! | [`error_rate`] | word and character error rate | jiwer |
 //!
-//! [`crate::bleu`] is older and stands beside. Scores are shares of 1, but for chrF and BLEU, which are in percent as in their
+//! [`crate::bleu`] is older and stands beside; its [`counts`](crate::bleu::counts) can be compared too. Scores are shares of 1, but for chrF and BLEU, which are in percent as in their
 //! reference; `times(100.0)` makes a share a percentage.
 //!
 //! What is a mean over examples comes with its analytic standard error, as an [`Estimate`](crate::Estimate); what is not, with

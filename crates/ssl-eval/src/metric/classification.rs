@@ -5,6 +5,8 @@
 //!
 //! Source: Matthews 1975; Gorodkin 2004 (more than two classes). Averages and divisions by 0 are scikit-learn's defaults.
 
+use std::collections::HashMap;
+
 use crate::bootstrap::{Bootstrap, Interval, equal};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
@@ -44,10 +46,13 @@ impl Classified {
     /// # Errors
     /// Without an example, with unequal numbers of both, or with a label that is not among `names`.
     pub fn named<S: AsRef<str>>(names: &[S], truth: &[S], predicted: &[S]) -> Result<Self> {
+        let mut index = HashMap::with_capacity(names.len());
+        for (class, name) in names.iter().enumerate() {
+            index.entry(name.as_ref()).or_insert(class);
+        }
         let find = |what, at, label: &S| {
             let label = label.as_ref();
-            let found = names.iter().position(|name| name.as_ref() == label);
-            found.ok_or_else(|| Error::Label { what, at, label: label.to_owned(), classes: names.len() })
+            index.get(label).copied().ok_or_else(|| Error::Label { what, at, label: label.to_owned(), classes: names.len() })
         };
         Self::of(names.len(), &truth.iter().collect::<Vec<_>>(), &predicted.iter().collect::<Vec<_>>(), find)
     }

@@ -7,7 +7,8 @@
 //! Source: Cui et al. 2019, "A span-extraction dataset for Chinese machine reading comprehension", section 4, and its script
 //! `cmrc2018_evaluate.py`, version 5. The script splits what is not Chinese with NLTK's `word_tokenize`. Here are its rules for
 //! one sentence, without the split into sentences before them, which needs a trained model, and without the contractions
-//! "cannot", "gimme" and the like.
+//! "cannot", "gimme" and the like. Letters and spaces are those of Python's `re`; NLTK 3.10 matches with `regex`, to which a
+//! combining accent is a letter and ½ is none.
 
 use crate::error::{Error, Result};
 use crate::metric::squad::{Answer, each};
@@ -146,15 +147,16 @@ fn period(text: &str, closes: impl Fn(char) -> bool, between: &str) -> String {
     format!("{before} .{between}{closing} ")
 }
 
-/// A comma that no digit follows is set apart.
+/// A comma that no digit follows is set apart; of digits other than ASCII's those of full width count, which Chinese texts have.
 fn commas(text: &str) -> String {
+    let digit = |c: char| c.is_ascii_digit() || matches!(c, '０'..='９');
     let mut out = String::with_capacity(text.len() + 8);
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match chars.peek() {
             _ if c != ',' => out.push(c),
             // The expression takes the next character with it, so that the second of two commas stays.
-            Some(&next) if !next.is_numeric() => {
+            Some(&next) if !digit(next) => {
                 out.extend([' ', ',', ' ', next]);
                 chars.next();
             }
