@@ -134,6 +134,15 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                 }
                 ssl_eval::Error::NonFinite { .. } => (5, None),
                 ssl_eval::Error::Stopped => (REQUEUE, None),
+                ssl_eval::Error::Bootstrap { .. } | ssl_eval::Error::Class { .. } => (2, None),
+                ssl_eval::Error::Empty
+                | ssl_eval::Error::Unequal { .. }
+                | ssl_eval::Error::NotFinite { .. }
+                | ssl_eval::Error::Confidence { .. }
+                | ssl_eval::Error::Label { .. }
+                | ssl_eval::Error::Tag { .. }
+                | ssl_eval::Error::NoReference { .. }
+                | ssl_eval::Error::EmptyReferences => (3, None),
             };
         } else if let Some(fault) = cause.downcast_ref::<ssl_torch::Error>() {
             return tensor(fault);

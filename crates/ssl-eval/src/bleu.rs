@@ -19,8 +19,8 @@ const DRAWS: u64 = 200;
 const STREAM: u64 = 0x626c_6575_0000_0000;
 
 /// What a sentence adds to the sums: lengths, and of each order the matches and all.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
     hypothesis: u64,
     reference: u64,
     matches: [u64; ORDER],
@@ -34,13 +34,13 @@ struct Counts {
 #[must_use]
 pub fn bleu(hypotheses: &[String], references: &[String]) -> Estimate {
     assert_eq!(hypotheses.len(), references.len(), "each hypothesis has one reference");
-    let sentences: Vec<Counts> = hypotheses.iter().zip(references).map(|(ours, theirs)| count(ours, theirs)).collect();
-    let value = score(sentences.iter());
+    let sentences = counts(hypotheses, references);
+    let value = sum(sentences.iter());
     let n = sentences.len() as u64;
     let drawn: Vec<f64> = (0..DRAWS)
         .map(|draw| {
             let mut rng = Rng::at(0, STREAM, draw);
-            score((0..n).map(|_| &sentences[rng.below(n) as usize]))
+            sum((0..n).map(|_| &sentences[rng.below(n) as usize]))
         })
         .collect();
     let mean = drawn.iter().sum::<f64>() / DRAWS as f64;
@@ -48,7 +48,19 @@ pub fn bleu(hypotheses: &[String], references: &[String]) -> Estimate {
     Estimate { value, stderr: if n > 1 { variance.sqrt() } else { f64::NAN }, n }
 }
 
-fn score<'a>(sentences: impl Iterator<Item = &'a Counts>) -> f64 {
+/// What each sentence adds, for [`Bootstrap::compare`](crate::bootstrap::Bootstrap::compare); as many as the shorter list has.
+#[must_use]
+pub fn counts(hypotheses: &[String], references: &[String]) -> Vec<Counts> {
+    hypotheses.iter().zip(references).map(|(ours, theirs)| count(ours, theirs)).collect()
+}
+
+/// The score of sentences in percent.
+#[must_use]
+pub fn score(sentences: &[&Counts]) -> f64 {
+    sum(sentences.iter().copied())
+}
+
+fn sum<'a>(sentences: impl Iterator<Item = &'a Counts>) -> f64 {
     let mut sum = Counts::default();
     for one in sentences {
         sum.hypothesis += one.hypothesis;

@@ -11,6 +11,26 @@ pub enum Error {
     Token { id: u32, vocab: usize },
     #[error("the model's output is not finite after {tokens} tokens")]
     NonFinite { tokens: u64 },
+    #[error("there is nothing to score")]
+    Empty,
+    #[error("{left} {left_name} for {right} {right_name}")]
+    Unequal { left_name: &'static str, left: usize, right_name: &'static str, right: usize },
+    #[error("{what} {at} is {value}, which is not a finite number")]
+    NotFinite { what: &'static str, at: usize, value: f64 },
+    #[error("confidence {at} is {value}, which does not lie between 0 and 1")]
+    Confidence { at: usize, value: f64 },
+    #[error("{what} {at} is {label:?}, which is none of the {classes} classes")]
+    Label { what: &'static str, at: usize, label: String, classes: usize },
+    #[error("there is no class {class} among {classes}")]
+    Class { class: usize, classes: usize },
+    #[error("tag {at} of sentence {sentence} is {tag:?}; a tag is O, or one of B, I, E, S with a type, as B-PER")]
+    Tag { sentence: usize, at: usize, tag: String },
+    #[error("example {at} has no reference to be compared with")]
+    NoReference { at: usize },
+    #[error("the references hold nothing, so that a rate of errors has nothing to divide by")]
+    EmptyReferences,
+    #[error("a bootstrap needs 2 resamples and a level between 0 and 1, not {resamples} and {level}")]
+    Bootstrap { resamples: u64, level: f64 },
     #[error("this model does not write text")]
     NoDecoder,
     #[error("stopped")]

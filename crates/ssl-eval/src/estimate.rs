@@ -20,6 +20,17 @@ impl Estimate {
         Self { value: self.value * factor, stderr: self.stderr * factor.abs(), n: self.n }
     }
 
+    /// The mean of independent observations; not a number of none.
+    ///
+    /// `stderr² = sum (y - mean)² / (n (n - 1))`.
+    #[must_use]
+    pub fn mean(observations: &[f64]) -> Self {
+        let n = observations.len() as f64;
+        let value = observations.iter().sum::<f64>() / n;
+        let squares: f64 = observations.iter().map(|y| (y - value).powi(2)).sum();
+        Self { value, stderr: (squares / (n * (n - 1.0))).sqrt(), n: observations.len() as u64 }
+    }
+
     /// The ratio of two sums over independent observations `(y, x)`, `sum y / sum x`.
     ///
     /// `stderr² = n / (n - 1) * sum (y - r x)² / (sum x)²`. Source: Cochran 1977, "Sampling techniques", section 2.11.
@@ -45,5 +56,8 @@ mod tests {
         assert!((found.value - 4.0).abs() < 1e-12);
         assert!((found.stderr - (variance / 4.0).sqrt()).abs() < 1e-12);
         assert!(Estimate::ratio(&[(1.0, 2.0)]).stderr.is_nan());
+        let mean = Estimate::mean(&ys);
+        assert!((mean.value - found.value).abs() < 1e-12 && (mean.stderr - found.stderr).abs() < 1e-12 && mean.n == 4);
+        assert!(Estimate::mean(&[1.0]).stderr.is_nan() && Estimate::mean(&[]).value.is_nan());
     }
 }

@@ -10,9 +10,11 @@
 pub mod beam;
 pub mod bits_per_byte;
 pub mod bleu;
+pub mod bootstrap;
 pub mod config;
 pub mod error;
 pub mod estimate;
+pub mod metric;
 pub mod sample;
 mod table;
 pub mod unigram;

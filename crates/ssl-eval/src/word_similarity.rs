@@ -4,6 +4,7 @@
 //! (`SimLex-999`); Bonett and Wright 2000 (the standard error).
 
 use crate::estimate::Estimate;
+use crate::metric::regression::{correlation, ranks};
 use crate::table::Table;
 
 /// A pair of words and what people say of it.
@@ -60,25 +61,7 @@ pub fn word_similarity(table: &Table<'_>, pairs: &[Pair]) -> Similarity {
 #[must_use]
 pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
     assert_eq!(x.len(), y.len(), "two values a pair");
-    let (x, y) = (ranks(x), ranks(y));
-    let mean = 0.5 + x.len() as f64 / 2.0;
-    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
-    product(&x, &y) / (product(&x, &x) * product(&y, &y)).sqrt()
-}
-
-/// Ranks from 1; equal values share the mean of theirs.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut before = 0;
-    for same in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        for &index in same {
-            ranks[index] = before as f64 + 0.5 + same.len() as f64 / 2.0;
-        }
-        before += same.len();
-    }
-    ranks
+    correlation(&ranks(x), &ranks(y))
 }
 
 #[cfg(test)]
