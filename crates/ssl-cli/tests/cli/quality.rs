@@ -15,7 +15,8 @@ fn lines(offers: bool, from: usize, to: usize) -> String {
             ["lay over the valley", "turned east by evening", "kept us at home"],
         )
     };
-    (from..to).map(|n| format!("{} {} and {n} more {}.\n", who[n % 4], what[n % 3], what[(n / 3) % 3])).collect()
+    let line = |n: usize| format!("{} {} and {n} more {}.\n", who[n % 4], what[n % 3], what[(n / 3) % 3]);
+    (from..to).map(line).collect::<Vec<_>>().concat()
 }
 
 fn place() -> Place {

@@ -23,7 +23,7 @@ enum Bytes {
     File(File),
     /// On a server.
     #[cfg(feature = "remote")]
-    Remote(Object),
+    Remote(Box<Object>),
 }
 
 /// Fails where `path` is no file: a pipe or a device cannot be read twice, and opening it may wait for ever.
@@ -40,7 +40,7 @@ impl Store {
         let path = input.path.to_path_buf();
         #[cfg(feature = "remote")]
         if let Some(address) = &input.address {
-            return Ok(Self { path, bytes: Bytes::Remote(Object::open(address, Patience::default())?) });
+            return Ok(Self { path, bytes: Bytes::Remote(Box::new(Object::open(address, Patience::default())?)) });
         }
         let file = regular(&path).and_then(|()| File::open(&path)).map_err(|source| Error::io("open", &path, source))?;
         Ok(Self { path, bytes: Bytes::File(file) })

@@ -44,7 +44,8 @@ fn whole_array(id: u32, set: impl Fn(&str) -> Result<Option<u32>, String>) -> Re
     let count = set("SLURM_ARRAY_TASK_COUNT")?;
     let (least, step) = (set("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0), set("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1));
     let most = set("SLURM_ARRAY_TASK_MAX")?.unwrap_or(id);
-    let even = id >= least && (id - least) % step == 0 && count.is_none_or(|count| most.saturating_sub(least) / step < count);
+    let even =
+        id >= least && (id - least).is_multiple_of(step) && count.is_none_or(|count| most.saturating_sub(least) / step < count);
     if !even {
         return Err("the array leaves numbers out; say how many tasks there are in all, such as by auto/16".into());
     }

@@ -111,8 +111,8 @@ mod tests {
 
     use super::super::{Place, Signs, Task};
     use super::*;
-    use crate::config::Limits;
     use crate::config::DataConfig;
+    use crate::config::Limits;
     use crate::prepare::Silent;
 
     fn with<T>(index: u32, test: impl FnOnce(&Shared<'_>) -> T) -> T {
