@@ -77,7 +77,7 @@ impl Vocab {
     /// # Errors
     /// When there is no text, or the library cannot train on it, or a configured file cannot be loaded.
     pub fn train(texts: impl Iterator<Item = String>, config: &TokenizerConfig, specials: &[String]) -> Result<Self> {
-        Self::train_within(texts, config, specials, &std::env::temp_dir())
+        Self::learn(texts, config, specials, None)
     }
 
     /// The same, with temporary files in `folder`.
@@ -89,6 +89,15 @@ impl Vocab {
         config: &TokenizerConfig,
         specials: &[String],
         folder: &Path,
+    ) -> Result<Self> {
+        Self::learn(texts, config, specials, Some(folder))
+    }
+
+    fn learn(
+        texts: impl Iterator<Item = String>,
+        config: &TokenizerConfig,
+        specials: &[String],
+        folder: Option<&Path>,
     ) -> Result<Self> {
         match config {
             TokenizerConfig::File { path } => {

@@ -50,11 +50,17 @@ pub(super) struct Counts {
     pub(super) rare_occurrences: u64,
 }
 
-/// Counts the words of `texts` within about `bytes` of memory; what that does not hold is put into `folder`.
+/// Counts the words of `texts` within about `bytes` of memory; what that does not hold is put into `folder`, or where the
+/// system has such files.
 ///
 /// # Errors
 /// When temporary files cannot be written, or a text cannot be cut.
-pub(super) fn count(texts: impl Iterator<Item = String>, cut: &Cut<'_>, bytes: usize, folder: &Path) -> io::Result<Counts> {
+pub(super) fn count(
+    texts: impl Iterator<Item = String>,
+    cut: &Cut<'_>,
+    bytes: usize,
+    folder: Option<&Path>,
+) -> io::Result<Counts> {
     let mut counter = Counter::new(cut, bytes, folder);
     let (mut batch, mut waiting) = (Vec::new(), 0);
     let most = BATCH_BYTES.min(bytes / 8 + 1);
@@ -74,14 +80,14 @@ pub(super) fn count(texts: impl Iterator<Item = String>, cut: &Cut<'_>, bytes: u
 struct Counter<'a> {
     cut: &'a Cut<'a>,
     bytes: usize,
-    folder: &'a Path,
+    folder: Option<&'a Path>,
     table: Table<Box<[u8]>>,
     cost: usize,
     files: Vec<File>,
 }
 
 impl<'a> Counter<'a> {
-    fn new(cut: &'a Cut<'a>, bytes: usize, folder: &'a Path) -> Self {
+    fn new(cut: &'a Cut<'a>, bytes: usize, folder: Option<&'a Path>) -> Self {
         Self { cut, bytes, folder, table: Table::default(), cost: 0, files: Vec::new() }
     }
 
@@ -114,13 +120,17 @@ impl<'a> Counter<'a> {
         words
     }
 
+    fn file(&self) -> io::Result<BufWriter<File>> {
+        self.folder.map_or_else(tempfile::tempfile, tempfile::tempfile_in).map(BufWriter::new)
+    }
+
     fn spill(&mut self) -> io::Result<()> {
         if self.files.len() == FILES {
-            let mut file = BufWriter::new(tempfile::tempfile_in(self.folder)?);
+            let mut file = self.file()?;
             self.merged(|word, count| write(&mut file, &word, count))?;
             self.files = vec![file.into_inner().map_err(io::IntoInnerError::into_error)?];
         }
-        let mut file = BufWriter::new(tempfile::tempfile_in(self.folder)?);
+        let mut file = self.file()?;
         for (word, count) in self.sorted() {
             write(&mut file, &word, count)?;
         }
@@ -213,13 +223,14 @@ mod tests {
         (0..4000_u64).map(|n| format!("the word{} and{} again\n", n % 700, n % 13)).collect()
     }
 
-    /// At spaces, which stay with the word behind.
+    /// At spaces, which stay with the word before.
+    #[expect(clippy::unnecessary_wraps, reason = "others can fail")]
     fn cut(text: &str) -> io::Result<Vec<Cow<'_, [u8]>>> {
         Ok(text.split_inclusive(' ').map(|word| Cow::Borrowed(word.as_bytes())).collect())
     }
 
     fn counted(bytes: usize) -> Counts {
-        count(texts().into_iter(), &cut, bytes, &std::env::temp_dir()).expect("counts")
+        count(texts().into_iter(), &cut, bytes, None).expect("counts")
     }
 
     #[test]
@@ -229,8 +240,7 @@ mod tests {
         assert!(whole.words.contains(&(b"the "[..].into(), 4000)));
         let cost: usize = whole.words.iter().map(|(word, _)| cost(word)).sum();
         // The table is written out more often than files may be open, yet in the end all words have room.
-        let folder = std::env::temp_dir();
-        let mut counter = Counter::new(&cut, cost, &folder);
+        let mut counter = Counter::new(&cut, cost, None);
         for batch in texts().chunks(50) {
             counter.add(batch).expect("counts");
             counter.spill().expect("writes");
@@ -253,9 +263,8 @@ mod tests {
 
     #[test]
     fn the_most_frequent_words_take_room_too() {
-        let folder = std::env::temp_dir();
         let kept = |bytes| {
-            let mut counter = Counter::new(&cut, bytes, &folder);
+            let mut counter = Counter::new(&cut, bytes, None);
             counter.table.extend([(b"everywhere"[..].into(), 1 << 20), (b"now and then"[..].into(), 9)]);
             counter.spill().expect("writes");
             counter.finish().expect("counts").words.len()
@@ -265,13 +274,12 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_told() {
-        assert!(count(texts().into_iter(), &cut, 1000, Path::new("/nowhere/at/all")).is_err());
+        assert!(count(texts().into_iter(), &cut, 1000, Some(Path::new("/nowhere/at/all"))).is_err());
     }
 
     #[test]
     fn counts_have_64_bits() {
-        let folder = std::env::temp_dir();
-        let mut counter = Counter::new(&cut, usize::MAX, &folder);
+        let mut counter = Counter::new(&cut, usize::MAX, None);
         counter.table.insert(b"the"[..].into(), u64::from(u32::MAX));
         counter.spill().expect("writes");
         counter.add(&["the".into()]).expect("counts");

@@ -39,7 +39,7 @@ pub(super) fn train(
     texts: impl Iterator<Item = String>,
     config: &TokenizerConfig,
     specials: &[String],
-    folder: &Path,
+    folder: Option<&Path>,
 ) -> Result<Tokenizer> {
     let fault = |reason: String| Error::TrainTokenizer { reason };
     let mut texts = texts.filter(|text| !text.is_empty()).peekable();
@@ -78,10 +78,16 @@ pub(super) fn train(
 }
 
 /// The words of `texts` in their order, the rarest left out if `memory-mib` does not hold them.
-fn counted(texts: impl Iterator<Item = String>, vocab: &VocabConfig, folder: &Path, cut: &Cut<'_>) -> Result<Vec<Counted>> {
+fn counted(
+    texts: impl Iterator<Item = String>,
+    vocab: &VocabConfig,
+    folder: Option<&Path>,
+    cut: &Cut<'_>,
+) -> Result<Vec<Counted>> {
     let memory = vocab.memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20);
-    let counts = count::count(texts, cut, usize::try_from(memory).unwrap_or(usize::MAX), folder)
-        .map_err(|source| Error::io("count the words of the sample in", folder, source))?;
+    let counts = count::count(texts, cut, usize::try_from(memory).unwrap_or(usize::MAX), folder).map_err(|source| {
+        Error::io("count the words of the sample in", folder.unwrap_or(Path::new("a temporary folder")), source)
+    })?;
     if counts.rare > 0 {
         let (words, times) = (counts.rare, counts.rare_occurrences);
         tracing::warn!(words, times, "the tokenizer is trained without the rarest words: memory-mib holds no more");
