@@ -123,7 +123,8 @@ pub struct Limits {
     /// A compressed file is given up where it unpacks to more than this many times its own size.
     pub expansion: u64,
     /// The run ends when a larger share of all records is bad: damaged, not in their format or encoding, or without text in the field. A
-    /// file that cannot be read, or not to its end, is one bad record. While files are read, the share is of at least 100 000 records.
+    /// file that cannot be read, or not to its end, is one bad record, and the share of such files is judged alike. While files are read,
+    /// the share is of at least 100 000 records.
     pub bad_share: f64,
     /// So many bad records never end the run, whatever their share; with 0 here and in `bad-share`, the first does.
     pub bad_records: u64,

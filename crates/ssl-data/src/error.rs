@@ -56,6 +56,10 @@ pub enum Error {
     Field { origin: Origin, field: String },
     #[error("{bad} of {read} records are bad, more than {limit} and more than a share of {share}; the first: {first}")]
     BadRecords { bad: u64, read: u64, limit: u64, share: f64, first: String },
+    #[error(
+        "{bad} of {files} files cannot be read, or not to their end, more than {limit} and more than a share of {share}; the first: {first}"
+    )]
+    BadFiles { bad: u64, files: u64, limit: u64, share: f64, first: String },
     #[error("no document was left to train on: {read} read, {dropped}")]
     NothingLeft { read: u64, dropped: String },
     #[error("{}: changed between two readings", path.display())]
@@ -199,7 +203,7 @@ impl Error {
                 "a cell with quotes in it must stand in quotes, and each of them be written twice"
             }
             Self::Damaged { .. } | Self::Broken { .. } | Self::GivenUp { .. } => "fetch the file again, or leave it out",
-            Self::BadRecords { .. } => "see the first places, or raise data.limits.bad-share",
+            Self::BadRecords { .. } | Self::BadFiles { .. } => "see the first places, or raise data.limits.bad-share",
             Self::NothingLeft { .. } => "loosen data.clean or data.filter, or read more",
             Self::NoSource { .. } => "give it more text or the weight 0, or prepare the corpus again",
             Self::Exhausted { .. } => "raise or leave out a max-epochs in data.sources, or train for fewer steps",

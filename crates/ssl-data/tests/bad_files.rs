@@ -67,6 +67,25 @@ fn nothing_but_bad_files_is_an_error_that_names_them() {
     assert!(fault.hint().is_some());
 }
 
+#[test]
+fn many_lost_files_are_no_corpus_however_many_records_the_others_hold() {
+    let lines = "a line of some text\n".repeat(3000);
+    let broken = gzip(b"text that is cut off")[..12].to_vec();
+    let prepare = |bad: usize, all: usize| {
+        let names: Vec<String> = (0..all).map(|n| format!("{n:03}.txt{}", if n < bad { ".gz" } else { "" })).collect();
+        let files =
+            names.iter().enumerate().map(|(n, name)| (name.as_str(), if n < bad { &broken[..] } else { lines.as_bytes() }));
+        Case::new(&files.collect::<Vec<_>>()).prepare(&json!({ "document": "line", "limits": { "bad-share": 0.25 } }))
+    };
+    prepare(11, 44).expect("a fourth is allowed");
+    let fault = prepare(12, 44).expect_err("more than a fourth of the files");
+    assert!(
+        matches!(&fault, Error::BadFiles { bad: 12, files: 44, limit: 10, first, .. } if first.contains("000.txt.gz")),
+        "{fault}"
+    );
+    assert_eq!(fault.kind(), ErrorKind::Input);
+}
+
 /// Does something to a file once both inputs have been looked at.
 struct Meddler<F: Fn() + Sync>(F, AtomicU32);
 

@@ -22,7 +22,7 @@ pub(crate) fn run(verb: &QualityVerb) -> Result<Outcome> {
             let measured = measure(&classifier, &held)?;
             classifier.save(out)?;
             let mut document = told(&good, &other, &measured)?;
-            document["classifier"] = json!(out);
+            document["classifier"] = json!(out.to_string_lossy());
             document["learned_from"] = json!(learn.len());
             let human =
                 format!("{} learned from {} examples\non documents held out: {}", out.display(), learn.len(), words(&measured));
@@ -41,8 +41,10 @@ pub(crate) fn run(verb: &QualityVerb) -> Result<Outcome> {
 fn read(sides: &Sides) -> Result<(Side, Side)> {
     let side = |paths: &[std::path::PathBuf]| -> Result<Side> {
         // What a run file says of documents, with everything else at its default; the tokenizer is not asked for.
-        let config = json!({ "paths": paths, "document": sides.document, "tokenizer": { "char": {} } });
-        let config: DataConfig = serde_json::from_value(config).context("these paths cannot be read")?;
+        let config = json!({ "paths": ["."], "document": sides.document, "tokenizer": { "char": {} } });
+        let mut config: DataConfig = serde_json::from_value(config).context("a configuration of documents")?;
+        // Not by way of JSON, which holds no name that is not UTF-8.
+        config.paths = paths.to_vec();
         let side = Side::read(&config, sides.most_mib as usize * (1 << 20))?;
         if side.cut_short {
             tracing::warn!(mib = sides.most_mib, "reading ended at --most-mib, the rest was left unread");

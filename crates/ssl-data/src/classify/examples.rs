@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::clean::{Verdict, clean};
 use crate::config::DataConfig;
 use crate::error::Result;
@@ -52,13 +54,14 @@ impl Side {
         Ok(side)
     }
 
-    /// Examples of this side to learn from, and those of a share of its documents that is held out. Whole documents go to one side:
-    /// pieces of one text resemble each other.
+    /// Examples of this side to learn from, and those of a share of its documents that is held out. Whole documents go to one side, and
+    /// equal ones to the same: pieces of one text resemble each other.
     #[must_use]
     pub fn divide(&self, class: bool, held_out: f64, seed: u64) -> [Vec<(&str, bool)>; 2] {
         let mut sides = [Vec::new(), Vec::new()];
-        for (number, pieces) in self.documents.iter().enumerate() {
-            let draw = (rng::hash(seed, u64::from(class), number as u64) >> 11) as f64 / (1_u64 << 53) as f64;
+        for pieces in &self.documents {
+            let text = pieces.iter().fold(0, |seed, piece| xxh3_64_with_seed(piece.as_bytes(), seed));
+            let draw = (rng::hash(seed, u64::from(class), text) >> 11) as f64 / (1_u64 << 53) as f64;
             sides[usize::from(draw < held_out)].extend(pieces.iter().map(|piece| (piece.as_str(), class)));
         }
         sides
@@ -105,5 +108,7 @@ mod tests {
         assert_eq!(learn.len() + held.len(), 800);
         assert!((120..280).contains(&held.len()) && held.len().is_multiple_of(2), "{}", held.len());
         assert!(held.chunks(2).all(|pair| pair[0].0.split(' ').next() == pair[1].0.split(' ').next()));
+        let twice = Side { documents: [side.documents.clone(), side.documents.clone()].concat(), ..Side::default() };
+        assert_eq!(twice.divide(true, 0.25, 7)[1], [held.clone(), held].concat(), "a copy is held out with its original");
     }
 }

@@ -200,6 +200,9 @@ struct Gather<'a> {
     read: u64,
     bad: u64,
     first_bad: Vec<String>,
+    files: u64,
+    /// Files that were given up.
+    given_up: u64,
     dropped: BTreeMap<Reason, u64>,
     examples: BTreeMap<Reason, Vec<String>>,
     repaired: BTreeMap<&'static str, u64>,
@@ -224,6 +227,8 @@ impl<'a> Gather<'a> {
             read: 0,
             bad: 0,
             first_bad: Vec::new(),
+            files: inputs.len() as u64,
+            given_up: 0,
             dropped: BTreeMap::new(),
             examples: BTreeMap::new(),
             repaired: BTreeMap::new(),
@@ -346,6 +351,7 @@ impl<'a> Gather<'a> {
             return Err(fault);
         }
         self.bad += fault.records();
+        self.given_up += u64::from(matches!(fault, Error::GivenUp { .. }));
         if self.first_bad.len() < FIRST_BAD {
             self.first_bad.push(fault.to_string());
         }
@@ -364,6 +370,12 @@ impl<'a> Gather<'a> {
     /// Ends the stage that began at `begin` and unpacked so many bytes.
     fn finish(mut self, unpacked: u64, in_part: bool, begin: Instant, watch: &dyn Watch) -> Result<Cleaned> {
         self.refuse_bad(self.read)?;
+        // A file may hold a million records, and is one bad record where it cannot be read.
+        let Limits { bad_share: share, bad_records: limit, .. } = self.config.limits;
+        if self.given_up > limit && self.given_up as f64 > share * self.files as f64 {
+            let (bad, files, first) = (self.given_up, self.files, self.first_bad.join("; "));
+            return Err(Error::BadFiles { bad, files, limit, share, first });
+        }
         if let Some(met) = self.met.take() {
             self.curation.contamination = met.finish()?;
         }

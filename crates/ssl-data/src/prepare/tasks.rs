@@ -46,7 +46,7 @@ use place::{Place, remove};
 use pulse::{Pulse, Signs};
 
 /// The version of what tasks hand over: those of different programs do not read each other's.
-const UNITS: u32 = 2;
+const UNITS: u32 = 3;
 /// What the units of inputs are called, each its records behind its stamps.
 const RECORDS: &str = "records";
 
@@ -83,8 +83,9 @@ pub fn prepare_task(config: &DataConfig, into: &Path, task: Task, watch: &dyn Wa
     let units = units(config, &inputs, task.unit_bytes);
     let place = Place::new(into, &key(config, &inputs, task)?, &config.limits);
     let (signs, looks, fingerprint) = (RefCell::new(Signs::default()), Cell::new(0), OnceCell::new());
-    let shared = Shared { place, task, config, inputs, units, signs, looks, fingerprint, watch };
-    if let Some(manifest) = shared.place.done() {
+    let given_up = OnceCell::new();
+    let shared = Shared { place, task, config, inputs, units, signs, looks, fingerprint, given_up, watch };
+    if let Some(manifest) = shared.place.stands() {
         shared.tidy(&manifest);
         return Ok(manifest);
     }
@@ -141,7 +142,18 @@ struct Shared<'a> {
     looks: Cell<u64>,
     /// Of the corpus, once all inputs are known.
     fingerprint: OnceCell<String>,
+    /// Inputs that could not be read, or not as they were stamped, once all are known.
+    given_up: OnceCell<Vec<PathBuf>>,
     watch: &'a dyn Watch,
+}
+
+/// What stands before the records of a unit.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// Of its inputs, by their numbers.
+    stamps: Vec<(usize, Stamp)>,
+    /// Whether one of them was not read as it was stamped.
+    lost: bool,
 }
 
 /// What the leader tells the others when there is something to encode.
@@ -169,7 +181,7 @@ impl Shared<'_> {
     fn run(&self, works: &dyn Watch) -> Result<Manifest> {
         if !self.read_all(&|| !self.place.is_done(), works)? {
             let manifest = self.place.done().ok_or(Error::Interrupted { stage: stage::WAIT })?;
-            self.place.clear(&manifest);
+            self.place.clear(&manifest, self.given_up());
             return Ok(manifest);
         }
         let inputs = self.stamped()?;
@@ -207,14 +219,14 @@ impl Shared<'_> {
         remove(&self.place.plan())?;
         let others = self.place.others();
         let manifest = build(self.config, inputs, prints, folder, works, &Leader { shared: self, works })?;
-        self.place.clear(&manifest);
+        self.place.clear(&manifest, self.given_up());
         self.place.sweep(folder, &others, self.task.patience, &|| self.pause(stage::WAIT));
         Ok(manifest)
     }
 
     /// Does what a leader who was killed behind the last stage has not done.
     fn tidy(&self, manifest: &Manifest) {
-        self.place.clear(manifest);
+        self.place.clear(manifest, self.given_up());
         if let Ok(Some(folder)) = Folder::try_lock(self.place.corpus()) {
             let others = self.place.others();
             self.place.sweep(&folder, &others, self.task.patience, &|| self.pause(stage::WAIT));
@@ -243,7 +255,7 @@ impl Shared<'_> {
         };
         let stamped: Vec<(Input, Stamp)> = unit.iter().map(stamp).collect::<Result<_>>()?;
         let mut records = frames::Writer::create(&self.place.unit(RECORDS, number))?;
-        records.json(&unit.iter().zip(&stamped).map(|(at, (_, stamp))| (at, stamp)).collect::<Vec<_>>())?;
+        records.json(&Head { stamps: unit.iter().zip(&stamped).map(|(at, (_, stamp))| (*at, *stamp)).collect(), lost: false })?;
         let mut count = 0;
         judge_all(self.config, &stamped, tools, &progress, works, |batch| {
             count += batch.len() as u64;
@@ -253,20 +265,30 @@ impl Shared<'_> {
         judged::end(&mut records, progress.unpacked.into_inner())?;
         if progress.lost.into_inner() {
             let other = |(at, (_, stamp)): (&usize, &(Input, Stamp))| (*at, stamp.in_part());
-            records = records.behind(&unit.iter().zip(&stamped).map(other).collect::<Vec<_>>())?;
+            records = records.behind(&Head { stamps: unit.iter().zip(&stamped).map(other).collect(), lost: true })?;
         }
         records.finish()
+    }
+
+    fn given_up(&self) -> &[PathBuf] {
+        self.given_up.get().map_or(&[], Vec::as_slice)
     }
 
     /// The inputs with the stamps of all units.
     fn stamped(&self) -> Result<Vec<(Input, Stamp)>> {
         let mut stamps = vec![None; self.inputs.len()];
+        let mut given_up = Vec::new();
         for unit in 0..self.units.len() {
             let mut file = frames::Reader::open(&self.place.unit(RECORDS, unit))?;
-            for (at, stamp) in file.json::<Vec<(usize, Stamp)>>()?.unwrap_or_default() {
+            let head = file.json::<Head>()?.ok_or_else(|| file.damaged("there are no stamps"))?;
+            for (at, stamp) in head.stamps {
                 *stamps.get_mut(at).ok_or_else(|| file.damaged("an input does not exist"))? = Some(stamp);
+                if head.lost || stamp == Stamp::UNREAD {
+                    given_up.push(self.inputs[at].path.to_path_buf());
+                }
             }
         }
+        self.given_up.get_or_init(|| given_up);
         let missing = |input: &Input| Error::Changed { path: input.path.to_path_buf() };
         let inputs = self.inputs.iter().zip(stamps);
         inputs.map(|(input, stamp)| Ok((input.clone(), stamp.ok_or_else(|| missing(input))?))).collect()

@@ -2,8 +2,8 @@
 //!
 //! Words are counted in a table. When the table is as large as it may be, it is written to a temporary file in the order of the words
 //! and begun anew; at the end the files are merged. The counts are exact. If the different words are still too many to be held, the
-//! rarest are left out: all words of the count at which the room ends, and of lower ones, so that what is kept is a function of the
-//! text and the bound.
+//! rarest are left out: all of counts lower than that at which the room ends, and of that count those of the higher hashes, so that what
+//! is kept is a function of the text and the bound.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -14,7 +14,7 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::split;
 use crate::document::BORDER;
@@ -25,6 +25,8 @@ const WORK_BYTES: usize = 1 << 18;
 const BATCH_BYTES: usize = 8 << 20;
 /// Counts from here on are one class when it is decided which words are left out; none of these is.
 const CLASSES: usize = 1 << 16;
+/// Parts of the words of one count, of which some are kept where not all are.
+const PARTS: u64 = 1024;
 /// Files that are open at once; when there are more, they become one.
 const FILES: usize = 64;
 
@@ -157,9 +159,22 @@ impl<'a> Counter<'a> {
             room -= cost;
             least = count as u64;
         }
+        // Of the next lower count, as many parts as have room: a text whose words are all different would else give nothing.
+        let mut parts = [0_usize; PARTS as usize];
+        self.merged(|word, count| {
+            if count + 1 == least {
+                parts[part(&word)] += cost(&word);
+            }
+            Ok(())
+        })?;
+        let sums = parts.iter().scan(0, |sum, cost| {
+            *sum += cost;
+            Some(*sum)
+        });
+        let kept = sums.take_while(|sum| *sum <= room).count();
         let mut counts = Counts::default();
         self.merged(|word, count| {
-            if count >= least {
+            if count >= least || count + 1 == least && part(&word) < kept {
                 counts.words.push((word, count));
             } else {
                 counts.rare += 1;
@@ -194,6 +209,11 @@ impl<'a> Counter<'a> {
         }
         if let Some((word, count)) = open { each(word, count) } else { Ok(()) }
     }
+}
+
+/// Which part of the words of one count it is in.
+fn part(word: &[u8]) -> usize {
+    (xxh3_64(word) % PARTS) as usize
 }
 
 fn write(file: &mut impl Write, word: &[u8], count: u64) -> io::Result<()> {
@@ -255,10 +275,27 @@ mod tests {
         let counts = counted(4000);
         assert!(counts.words.len() < 30 && counts.rare as usize + counts.words.len() == whole.words.len());
         let least = counts.words.iter().map(|word| word.1).min().expect("words");
-        let kept: Vec<Counted> = whole.words.into_iter().filter(|word| word.1 >= least).collect();
-        assert_eq!(counts.words, kept);
+        let more = |words: &[Counted]| -> Vec<Counted> { words.iter().filter(|word| word.1 > least).cloned().collect() };
+        assert_eq!(more(&counts.words), more(&whole.words), "all that are more frequent than the rarest");
+        assert!(counts.words.iter().all(|word| whole.words.contains(word)));
         let all = 4000 * 4;
         assert_eq!(counts.words.iter().map(|word| word.1).sum::<u64>() + counts.rare_occurrences, all);
+    }
+
+    #[test]
+    fn of_words_that_are_all_different_as_many_are_kept_as_have_room() {
+        let text = || (0..3000).map(|n| format!("{n:04} "));
+        let bytes = 1000 * cost(b"0000 ");
+        let kept = count(text(), &cut, bytes, None).expect("counts");
+        assert!(
+            (900..=1000).contains(&kept.words.len()) && kept.rare as usize == 3000 - kept.words.len(),
+            "{}",
+            kept.words.len()
+        );
+        // Not by their place in the text.
+        assert!(kept.words.iter().any(|word| *word.0 < b"0300 "[..]) && kept.words.iter().any(|word| *word.0 > b"2700 "[..]));
+        let backwards = count(text().collect::<Vec<_>>().into_iter().rev(), &cut, bytes, None).expect("counts");
+        assert_eq!(backwards, kept);
     }
 
     #[test]

@@ -52,6 +52,21 @@ fn paragraphs_of_earlier_documents_are_cut_and_refrains_stay() {
 }
 
 #[test]
+fn passages_that_touch_at_a_space_of_any_kind_are_cut_once() {
+    let (one, other) = (noise(1, 300), noise(2, 300));
+    for space in (0..=0x3000).filter_map(char::from_u32).filter(|c| c.is_whitespace()) {
+        let texts = [one.clone(), other.clone(), format!("{} {one}{space}{other}\nmore of it", noise(3, 40))];
+        let (kept, cuts, _) = cut_all(&SubstringConfig { min_bytes: 200 }, &texts, 1000);
+        assert_eq!((cuts.documents, cuts.bytes >= 600), (1, true), "{space:?}");
+        assert!(
+            left(&kept)[2].starts_with(&noise(3, 40)) && left(&kept)[2].ends_with("more of it"),
+            "{space:?}: {}",
+            left(&kept)[2]
+        );
+    }
+}
+
+#[test]
 fn an_advertisement_within_sentences_is_cut_all_but_once() {
     let ad = noise(99, 90);
     let book: Vec<String> = (0..6).map(|n| noise(n, 700)).collect();

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::pulse;
 use crate::config::Limits;
@@ -20,8 +22,17 @@ const TASKS: &str = "prepare.tasks";
 pub(super) struct Place {
     into: PathBuf,
     dir: PathBuf,
-    /// Holds the fingerprint of the corpus that came of it, for tasks that are started when all is done.
+    /// Holds a [`Done`], for tasks that are started when all is done.
     done: PathBuf,
+}
+
+/// What came of a preparation.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    /// Of the corpus.
+    fingerprint: String,
+    /// Inputs that could not be read, or not as they were stamped.
+    given_up: Vec<PathBuf>,
 }
 
 impl Place {
@@ -62,7 +73,22 @@ impl Place {
 
     /// The corpus that a task said to be done, if it is.
     pub(super) fn done(&self) -> Option<Manifest> {
-        self.finished(&fs::read_to_string(&self.done).ok()?)
+        self.finished(&self.told()?.fingerprint)
+    }
+
+    fn told(&self) -> Option<Done> {
+        serde_json::from_slice(&fs::read(&self.done).ok()?).ok()
+    }
+
+    /// The corpus that a task said to be done, if it is, and if another reading would not give more.
+    pub(super) fn stands(&self) -> Option<Manifest> {
+        if self.gives_more() { None } else { self.done() }
+    }
+
+    /// Whether something that was given up can be read now.
+    fn gives_more(&self) -> bool {
+        let is_file = |path: &PathBuf| fs::File::open(path).is_ok_and(|file| file.metadata().is_ok_and(|about| about.is_file()));
+        self.told().is_some_and(|done| done.given_up.iter().any(is_file))
     }
 
     /// The corpus of that fingerprint. Opening one reads all its indexes, so it is done when there is a manifest to believe.
@@ -73,11 +99,12 @@ impl Place {
 
     /// Leaves nothing of the units but what they came to. The corpus is whole: a fault here is no fault of it, and what others still
     /// look at here they need no more.
-    pub(super) fn clear(&self, manifest: &Manifest) {
+    pub(super) fn clear(&self, manifest: &Manifest, given_up: &[PathBuf]) {
         // It comes first, and whole: who misses a unit from then on looks for it.
         let say = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(manifest.fingerprint.as_bytes())?;
+            let done = Done { fingerprint: manifest.fingerprint.clone(), given_up: given_up.to_vec() };
+            serde_json::to_writer(&mut file, &done)?;
             file.persist(&self.done).map_err(|fault| fault.error)?;
             Ok(())
         };
@@ -119,5 +146,24 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, source)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_and_can_be_read_again_is_no_corpus() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let place = Place::new(dir.path(), "key", &Limits::default());
+        place.open().expect("creates");
+        let path = dir.path().join("input.txt");
+        place.clear(&Manifest::default(), std::slice::from_ref(&path));
+        assert!(place.is_done() && !place.gives_more());
+        fs::write(&path, "here again").expect("writes");
+        assert!(place.gives_more() && place.stands().is_none());
+        place.open().expect("opens");
+        assert!(!place.is_done());
     }
 }

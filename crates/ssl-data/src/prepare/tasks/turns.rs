@@ -128,6 +128,7 @@ mod tests {
             signs: RefCell::new(Signs::default()),
             looks: Cell::new(0),
             fingerprint: OnceCell::new(),
+            given_up: OnceCell::new(),
             watch: &Silent,
         };
         shared.place.open().expect("creates");
