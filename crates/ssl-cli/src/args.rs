@@ -95,6 +95,7 @@ pub(crate) enum Verb {
     },
     /// Train or measure a classifier of good text, which `data.filter.quality` asks
     #[command(subcommand)]
+    #[command(after_help = "Example: ssl quality train --good books --other 'web/*.jsonl.gz' --out quality.ssl")]
     Quality(QualityVerb),
     /// Time training steps on made-up tokens
     #[command(after_help = "Example: ssl bench run.toml --steps 20 --json")]
