@@ -38,10 +38,11 @@ fn passed_over(bytes: &[u8]) -> usize {
         [b'\t'..=b'\r' | b' ' | b'"' | b'\'' | b'-' | b'_' | b'`', ..] => 1,
         // The next line, the space that does not break, « and ».
         [0xC2, 0x85 | 0xA0 | 0xAB | 0xBB, ..] => 2,
-        // The space of Ogham, and that of mathematics.
-        [0xE1, 0x9A, 0x80, ..] | [0xE2, 0x81, 0x9F, ..] => 3,
         // U+2000 to U+201F are spaces, dashes and quotation marks; then the separators, a narrow space, ‹ and ›.
         [0xE2, 0x80, 0x80..=0x9F | 0xA8 | 0xA9 | 0xAF | 0xB9 | 0xBA, ..]
+        // The space of Ogham, and that of mathematics.
+        | [0xE1, 0x9A, 0x80, ..]
+        | [0xE2, 0x81, 0x9F, ..]
         // The ideographic space and 「」『』; the wide forms of the marks of ASCII.
         | [0xE3, 0x80, 0x80 | 0x8C..=0x8F, ..]
         | [0xEF, 0xBC, 0x82 | 0x87 | 0x8D | 0xBF, ..] => 3,
