@@ -12,8 +12,8 @@
 //! | [`spans`] | precision, recall, F1 of tagged spans | seqeval |
 //! | [`error_rate`] | word and character error rate | jiwer |
 //!
-//! [`crate::bleu`] is older and stands beside; its [`counts`](crate::bleu::counts) can be compared too. Scores are shares of 1, but for chrF and BLEU, which are in percent as in their
-//! reference; `times(100.0)` makes a share a percentage.
+//! [`crate::bleu`] stands beside, because it is a task of `ssl eval` already; its [`counts`](crate::bleu::counts) can be compared too.
+//! Scores are shares of 1, but for chrF and BLEU, which are in percent as in their reference; `times(100.0)` makes a share a percentage.
 //!
 //! What is a mean over examples comes with its analytic standard error, as an [`Estimate`](crate::Estimate); what is not, with
 //! an [`Interval`](crate::bootstrap::Interval) from resamples of what each example adds. To compare two systems, give what

@@ -87,7 +87,7 @@ impl Store {
         Ok(Self { raw, seat: self.seat, address: self.address.clone(), own: self.own.clone(), timeout: self.timeout })
     }
 
-    /// Sets a key, for all to see.
+    /// Sets a key, for all to see: for this store's own [`Self::get`] at once, for those of others soon, as nobody answers to it.
     ///
     /// # Errors
     /// When the server is gone.
