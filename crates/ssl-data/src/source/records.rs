@@ -228,19 +228,16 @@ mod tests {
         assert_eq!(cut(b"\n\n", Format::Jsonl, Unit::Line, 9), [(1, 0, Err(Reason::EmptyFile))]);
     }
 
+    fn plain(path: &std::path::Path) -> Input {
+        Input { path: path.into(), address: None, name: "x".into(), format: Format::Text, packing: Packing::Plain, part: 0 }
+    }
+
     #[test]
     fn a_file_that_changed_since_it_was_stamped_is_refused() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "before").expect("writes");
         let progress = Progress::default();
-        let input = Input {
-            path: file.path().into(),
-            address: None,
-            name: "x".into(),
-            format: Format::Text,
-            packing: Packing::Plain,
-            part: 0,
-        };
+        let input = plain(file.path());
         let stamp = stamp(&input, &progress, &|| false).expect("stamps");
         std::fs::write(file.path(), "after!").expect("writes");
         let items: Vec<_> =
@@ -254,14 +251,7 @@ mod tests {
         let line = [&[b'x'; 999][..], b"\n"].concat();
         std::fs::write(file.path(), line.repeat(2000)).expect("writes");
         let progress = Progress::default();
-        let input = Input {
-            path: file.path().into(),
-            address: None,
-            name: "x".into(),
-            format: Format::Text,
-            packing: Packing::Plain,
-            part: 0,
-        };
+        let input = plain(file.path());
         let stamp = stamp(&input, &progress, &|| false).expect("stamps");
         let cutting = Cutting { unit: Unit::Line, ..Cutting::default() };
         let limits = Limits::default();
