@@ -72,6 +72,12 @@ pub(crate) enum Verb {
     /// Pretrain a model, preparing the corpus first if needed
     #[command(after_help = "Example: ssl train run.toml --set train.steps=2000 --out runs/first")]
     Train(TrainArgs),
+    /// Adapt a checkpoint to a task: classes, tags, answers, texts, chat, preferences
+    #[command(after_help = "Example: ssl finetune sst2.toml --set 'train.from=\"runs/first\"' --out runs/sst2")]
+    Finetune(FinetuneArgs),
+    /// Pretrain several paradigms at equal cost on the same data, adapt each to the same tasks, and say which serves what
+    #[command(after_help = "Example: ssl compare fixtures/compare/miniature.toml --out runs/comparison")]
+    Compare(CompareArgs),
     /// Score a checkpoint, with error bars
     #[command(after_help = "Example: ssl eval runs/first bits-per-byte --data held-out.txt")]
     Eval(EvalArgs),
@@ -148,6 +154,37 @@ pub(crate) struct TrainArgs {
     pub(crate) allow_config_change: bool,
 }
 
+/// `ssl finetune`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct FinetuneArgs {
+    /// The fine-tuning.
+    #[command(flatten)]
+    pub(crate) run: RunFile,
+    /// Whether to go on from the newest checkpoint in the run folder
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Resume::Auto)]
+    pub(crate) resume: Resume,
+    /// The run folder to write [default: runs/ and the file's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Resume even though the file has changed since
+    #[arg(long)]
+    pub(crate) allow_config_change: bool,
+}
+
+/// `ssl compare`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct CompareArgs {
+    /// The comparison.
+    #[command(flatten)]
+    pub(crate) run: RunFile,
+    /// The folder to write [default: runs/ and the file's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Say what would be run, and run nothing but the preparation
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
 /// Whether to go on from a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Resume {
@@ -164,8 +201,8 @@ pub(crate) enum Resume {
 pub(crate) struct EvalArgs {
     /// A run folder, a checkpoint folder, or a Hugging Face model folder
     pub(crate) checkpoint: PathBuf,
-    /// What to score: bits-per-byte, perplexity, bleu, word-similarity or word-analogy
-    #[arg(required = true, value_name = "TASK")]
+    /// What to score: bits-per-byte, perplexity, bleu, word-similarity, word-analogy, or the task that a model was adapted to (task)
+    #[arg(required_unless_present = "suite", value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
     /// Text, pairs of words or questions to score on [default: the validation split that the model was trained beside]
     #[arg(long, value_name = "PATH")]
@@ -173,6 +210,18 @@ pub(crate) struct EvalArgs {
     /// For bleu: the translations of the lines of --data
     #[arg(long, value_name = "PATH")]
     pub(crate) targets: Option<PathBuf>,
+    /// For task: the fine-tuning's file, of a model that another program adapted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: Option<PathBuf>,
+    /// Tasks from a file, judged by likelihood or by probes; what was judged before is not judged again
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tasks", "data", "targets"])]
+    pub(crate) suite: Option<PathBuf>,
+    /// Where --suite writes results.json and the samples [default: eval/ in the model's folder]
+    #[arg(long, value_name = "DIR", requires = "suite")]
+    pub(crate) out: Option<PathBuf>,
+    /// Of each task of --suite only so many examples
+    #[arg(long, value_name = "N", requires = "suite", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
 }
 
 /// `ssl generate`.

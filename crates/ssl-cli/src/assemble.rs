@@ -14,11 +14,14 @@ use ssl_data::sampler::Sampler;
 use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::Model;
 use ssl_model::config::ModelConfig;
+use ssl_model::head::Headed;
 use ssl_model::params::{Params, Precision};
 use ssl_model::weights::{self, CONFIG, WEIGHTS};
 use ssl_torch::{Choice, Runtime};
 use ssl_train::checkpoint::Checkpoint;
 
+use crate::adapt::FinetuneConfig;
+use crate::adapted::Adapted;
 use crate::args::{Common, Device};
 use crate::diagnose;
 use crate::outcome::Refusal;
@@ -65,6 +68,23 @@ impl Session {
         Self { progress, device: self.device, threads: self.threads, local }
     }
 
+    /// The flags that give another process the same session.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        match self.device {
+            Device::Auto => {}
+            Device::Cpu => flags.extend(["--device".to_owned(), "cpu".to_owned()]),
+            Device::Cuda(n) => flags.extend(["--device".to_owned(), format!("cuda:{n}")]),
+        }
+        if let Some(threads) = self.threads {
+            flags.extend(["--threads".to_owned(), threads.to_string()]);
+        }
+        if self.progress.is_quiet() {
+            flags.push("--quiet".to_owned());
+        }
+        flags
+    }
+
     /// Starts libtorch; before anything else that touches it.
     pub(crate) fn runtime(&self) -> Result<Runtime> {
         let choice = match self.device {
@@ -105,27 +125,32 @@ pub(crate) fn predicts_tokens(objective: &ObjectiveConfig, model: &ModelConfig) 
     !matches!(objective.form(), Form::Texts | Form::Words) && !matches!(model, ModelConfig::Electra(_))
 }
 
-/// A trained model, ready to use.
-pub(crate) struct Opened {
+/// What a folder says of the model in it, before its weights are read.
+pub(crate) struct Shape {
     /// The model.
-    pub(crate) model: Box<dyn Model>,
-    /// Its weights.
-    pub(crate) params: Params,
-    /// Its shape.
     pub(crate) config: ModelConfig,
     /// Ids.
     pub(crate) vocab_size: u32,
-    /// Its tokenizer; absent in a folder without one.
-    vocab: Option<Vocab>,
-    /// The folder it was read from.
-    pub(crate) dir: PathBuf,
     /// The run it was trained by, where it came from one.
     pub(crate) run: Option<RunConfig>,
     /// What it was trained for, where that is known.
     objective: Option<ObjectiveConfig>,
 }
 
-impl Opened {
+impl Shape {
+    /// Reads it from a model folder.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let run = trained_by(dir)?;
+        let (config, vocab_size) = weights::read_config(&dir.join(CONFIG))?;
+        // A checkpoint of ours knows more than config.json can say, such as a model without biases.
+        let config = run.as_ref().map_or(config, |run| run.model.clone());
+        let objective = match &run {
+            Some(run) => Some(run.objective.clone()),
+            None => exported(&dir.join(CONFIG))?,
+        };
+        Ok(Self { config, vocab_size, run, objective })
+    }
+
     /// What it was trained for; a folder of transformers is taken for what its kind of model is used for.
     pub(crate) fn objective(&self) -> ObjectiveConfig {
         let reads = |form| self.config.reads(form);
@@ -139,43 +164,92 @@ impl Opened {
         self.objective.clone().unwrap_or_else(usual)
     }
 
+    /// The tokenizer beside it, where there is one.
+    fn vocab(&self, dir: &Path) -> Result<Option<Vocab>> {
+        let tokenizer = dir.join(TOKENIZER);
+        let vocab = tokenizer.exists().then(|| Vocab::load(&tokenizer)).transpose()?;
+        if let Some(vocab) = vocab.as_ref().filter(|vocab| vocab.size() > self.vocab_size) {
+            let message = format!("{} has {} ids, the model only {}", tokenizer.display(), vocab.size(), self.vocab_size);
+            return Err(Refusal::input(message, "the tokenizer belongs to another model"));
+        }
+        Ok(vocab)
+    }
+
+    /// The same, which must be there.
+    pub(crate) fn needed_vocab(&self, dir: &Path) -> Result<Vocab> {
+        self.vocab(dir)?.ok_or_else(|| no_tokenizer(dir))
+    }
+}
+
+fn no_tokenizer(dir: &Path) -> anyhow::Error {
+    Refusal::input(format!("{} has no {TOKENIZER}", dir.display()), "put the model's tokenizer.json beside its weights")
+}
+
+/// A trained model, ready to use.
+pub(crate) struct Opened {
+    /// The model, with the head of the task that it was adapted to.
+    pub(crate) model: Box<dyn Model>,
+    /// Its weights.
+    pub(crate) params: Params,
+    /// What its folder says of it.
+    pub(crate) shape: Shape,
+    /// Its tokenizer; absent in a folder without one.
+    vocab: Option<Vocab>,
+    /// The folder it was read from.
+    pub(crate) dir: PathBuf,
+    /// What it was adapted to, where it was.
+    pub(crate) adapted: Option<Adapted>,
+}
+
+impl Opened {
+    /// What it was trained for.
+    pub(crate) fn objective(&self) -> ObjectiveConfig {
+        self.shape.objective()
+    }
+
     /// The tokenizer.
     pub(crate) fn vocab(&self) -> Result<&Vocab> {
-        let missing = || {
-            Refusal::input(
-                format!("{} has no {TOKENIZER}", self.dir.display()),
-                "put the model's tokenizer.json beside its weights",
-            )
-        };
-        self.vocab.as_ref().ok_or_else(missing)
+        self.vocab.as_ref().ok_or_else(|| no_tokenizer(&self.dir))
     }
 }
 
 /// Reads the model at `path`: a run folder (its best checkpoint), a checkpoint, or a Hugging Face folder. In fp32.
 pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
+    open_as(session, path, None)
+}
+
+/// The same; a folder of transformers with a head is taken for a model that was adapted as `task` says.
+pub(crate) fn open_as(session: &Session, path: &Path, task: Option<&FinetuneConfig>) -> Result<Opened> {
     let dir = resolve(session, path)?;
     let runtime = session.runtime()?;
-    let run = trained_by(&dir)?;
-    let (config, vocab_size) = weights::read_config(&dir.join(CONFIG))?;
-    // A checkpoint of ours knows more than config.json can say, such as a model without biases.
-    let mut config = run.as_ref().map_or(config, |run| run.model.clone());
-    let mut params = Params::new(home(&config, &runtime), Precision::Fp32, None);
-    let model = ssl_torch::guard(|| config.build(vocab_size, &mut params))?;
-    weights::load(&dir.join(WEIGHTS), &params)?;
-    let tokenizer = dir.join(TOKENIZER);
-    let vocab = tokenizer.exists().then(|| Vocab::load(&tokenizer)).transpose()?;
-    if let Some(vocab) = vocab.as_ref().filter(|vocab| vocab.size() > vocab_size) {
-        let message = format!("{} has {} ids, the model only {vocab_size}", tokenizer.display(), vocab.size());
-        return Err(Refusal::input(message, "the tokenizer belongs to another model"));
-    }
-    if let Some(Ok(pad)) = vocab.as_ref().map(|vocab| vocab.special(PAD)) {
-        config.starts_with(pad);
-    }
-    let objective = match &run {
-        Some(run) => Some(run.objective.clone()),
-        None => exported(&dir.join(CONFIG))?,
+    let mut shape = Shape::read(&dir)?;
+    let adapted = match (Adapted::read(&dir)?, task) {
+        (None, Some(task)) => Some(Adapted::foreign(&dir, task)?),
+        (adapted, _) => adapted,
     };
-    Ok(Opened { model, params, config, vocab_size, vocab, dir, run, objective })
+    let mut params = Params::new(home(&shape.config, &runtime), Precision::Fp32, None);
+    params.adapt(adapted.as_ref().and_then(|adapted| adapted.config.adapt.lora.clone()));
+    let model = ssl_torch::guard(|| {
+        let base = shape.config.build(shape.vocab_size, &mut params);
+        params.adapt(None);
+        match adapted.as_ref().and_then(Adapted::head) {
+            Some(head) => Box::new(Headed::new(base, &shape.config, &head, 0.0, &mut params)),
+            None => base,
+        }
+    })?;
+    // transformers keeps no head of pretraining beside another.
+    let spare = |name: &str| adapted.as_ref().is_some_and(|adapted| adapted.foreign && is_of_pretraining(name));
+    weights::load_but(&dir.join(WEIGHTS), &params, &spare)?;
+    let vocab = shape.vocab(&dir)?;
+    if let Some(Ok(pad)) = vocab.as_ref().map(|vocab| vocab.special(PAD)) {
+        shape.config.starts_with(pad);
+    }
+    Ok(Opened { model, params, shape, vocab, dir, adapted })
+}
+
+/// Whether a weight is of the head that pretraining predicts tokens with.
+fn is_of_pretraining(name: &str) -> bool {
+    ["cls.", "lm_head."].iter().any(|head| name.starts_with(head))
 }
 
 /// The objective that an export of ours wrote into `config.json`.

@@ -46,7 +46,7 @@ impl Budget {
     }
 
     /// Positions read and written in one optimizer step, which operations a token are told over.
-    fn tokens(&self, config: &RunConfig) -> u64 {
+    pub(crate) fn positions(&self, config: &RunConfig) -> u64 {
         self.size.positions() * u64::from(config.train.accumulate)
     }
 
@@ -73,7 +73,7 @@ impl Budget {
 
     /// Operations a token as usually counted, and without what a mask hides.
     pub(crate) fn operations(&self, config: &RunConfig) -> String {
-        let each = |flops: u64| words::scaled(flops as f64 / self.tokens(config).max(1) as f64);
+        let each = |flops: u64| words::scaled(flops as f64 / self.positions(config).max(1) as f64);
         let usual = format!("{} FLOP a token", each(self.flops.usual()));
         if self.flops.hidden == 0 {
             return usual;
@@ -100,7 +100,7 @@ impl Budget {
 
     /// For `--json`.
     pub(crate) fn json(&self, config: &RunConfig) -> Value {
-        let tokens = self.tokens(config).max(1) as f64;
+        let tokens = self.positions(config).max(1) as f64;
         let Memory { weights, gradients, moments, activations, logits, total } = self.memory;
         json!({
             "params": self.params,

@@ -3,8 +3,10 @@
 pub(crate) mod bench;
 mod bleu;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod eval;
+pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod generate;
 pub(crate) mod inspect;

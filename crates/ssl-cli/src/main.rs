@@ -1,10 +1,13 @@
 //! `ssl`: the program for self-supervised learning, from raw text to a model at work.
 
+mod adapt;
+mod adapted;
 mod age;
 mod args;
 mod assemble;
 mod budget;
 mod command;
+mod compare;
 mod compress;
 mod diagnose;
 mod energy;
@@ -14,9 +17,11 @@ mod matrix;
 mod outcome;
 mod overrides;
 mod page;
+mod peft;
 mod progress;
 mod run;
 mod signal;
+mod suite;
 mod warnings;
 mod words;
 mod write;
@@ -51,6 +56,8 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
     match &cli.verb {
         Verb::Prepare(args) => command::prepare::run(session, args),
         Verb::Train(args) => command::train::run(session, args),
+        Verb::Finetune(args) => command::finetune::run(session, args),
+        Verb::Compare(args) => command::compare::run(session, args),
         Verb::Eval(args) => command::eval::run(session, args),
         Verb::Generate(args) => command::generate::run(session, args, cli.common.json),
         Verb::Forward(args) => command::forward::run(session, args),

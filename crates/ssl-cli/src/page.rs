@@ -1,6 +1,7 @@
 //! `report.html`: what a run was, what it reached and how it got there, on one page that needs nothing else.
 
 mod chart;
+pub(crate) mod comparison;
 mod curves;
 mod data;
 mod html;
@@ -83,22 +84,7 @@ impl Page<'_> {
     /// # Errors
     /// When the disk refuses; what was at `path` before is then still there.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let draft = path.with_file_name(name);
-        let written = (|| {
-            let mut file = File::create(&draft)?;
-            file.write_all(self.render().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, path)
-        })();
-        if written.is_err() {
-            // The first fault is the one to tell.
-            let _ = fs::remove_file(&draft);
-        }
-        written?;
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir)?.sync_all()
+        write(path, &self.render())
     }
 
     /// The page.
@@ -123,19 +109,43 @@ impl Page<'_> {
             section("environment", "Environment", &pairs(self.environment.iter().map(|(name, value)| (*name, value.clone())))),
         ];
         let body = parts.concat();
-        let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n<header>\n<h1>{title}</h1>\n<p>{}</p>\n</header>\n{body}\
-             <footer>Written by ssl {}. This file needs no other.</footer>\n</main>\n<script>\n{}</script>\n</body>\n</html>\n",
-            include_str!("page/page.css"),
-            escape(&summary::line(self)),
-            env!("CARGO_PKG_VERSION"),
-            include_str!("page/page.js"),
-        )
+        shell(&title, &escape(&summary::line(self)), &body)
     }
+}
+
+/// A page around a body, both of HTML already.
+fn shell(title: &str, line: &str, body: &str) -> String {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n<header>\n<h1>{title}</h1>\n<p>{line}</p>\n</header>\n{body}\
+         <footer>Written by ssl {}. This file needs no other.</footer>\n</main>\n<script>\n{}</script>\n</body>\n</html>\n",
+        include_str!("page/page.css"),
+        env!("CARGO_PKG_VERSION"),
+        include_str!("page/page.js"),
+    )
+}
+
+/// Writes a page, whole or not at all.
+fn write(path: &Path, html: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let draft = path.with_file_name(name);
+    let written = (|| {
+        let mut file = File::create(&draft)?;
+        file.write_all(html.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    })();
+    if written.is_err() {
+        // The first fault is the one to tell.
+        let _ = fs::remove_file(&draft);
+    }
+    written?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -131,6 +131,11 @@ impl Stage {
 }
 
 impl Progress {
+    /// Whether nothing is said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.style, Style::Quiet)
+    }
+
     /// Speaks on stderr in the given style.
     pub(crate) fn new(style: Style) -> Self {
         Self::to(style, EVERY, Box::new(std::io::stderr()))

@@ -20,7 +20,7 @@ pub(crate) fn form(path: &Path) -> Form {
 /// The words of a model with the rows of its first table. What stands for no word, or has white space inside, is left out.
 pub(crate) fn vectors(opened: &Opened) -> Result<Vectors> {
     let vocab = opened.vocab()?;
-    let (_, table) = first_table(&opened.params, opened.vocab_size)?;
+    let (_, table) = first_table(&opened.params, opened.shape.vocab_size)?;
     let table = table.master.detach().to_device(Device::Cpu);
     let known: Vec<(u32, String)> = words(vocab).collect();
     let ids: Vec<i64> = known.iter().map(|(id, _)| i64::from(*id)).collect();

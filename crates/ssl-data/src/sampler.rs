@@ -246,6 +246,12 @@ fn within(corpus: &Corpus, length: u64, stride: u64) -> Plan {
     Plan::Within { stride, ends: corpus.starts(0).zip(ends).map(count).collect() }
 }
 
+/// Which of `n` examples sample number `sample` is: each once an epoch, in an order of its own each time.
+#[must_use]
+pub fn shuffled(n: u64, seed: u64, sample: u64) -> u64 {
+    Permutation { n: n.max(1), key: hash(seed, ORDER, sample / n.max(1)) }.at(sample % n.max(1))
+}
+
 /// A keyed bijection of `0..n` without a table: a Feistel network over the next power of four, walked until it lands inside.
 struct Permutation {
     n: u64,

@@ -7,6 +7,7 @@
 //! assert_eq!(pick(&[0.1, 2.0, -1.0], &greedy, 0), 1);
 //! ```
 
+pub mod adapted;
 pub mod beam;
 pub mod bits_per_byte;
 pub mod bleu;

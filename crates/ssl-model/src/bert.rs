@@ -372,8 +372,8 @@ impl Model for Bert {
         }
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(&Reading::of(batch), Pass::Eval).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.read(&Reading::of(batch), pass).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {

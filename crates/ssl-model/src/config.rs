@@ -142,6 +142,23 @@ impl ModelConfig {
         }
     }
 
+    /// Features of a hidden state.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        match self {
+            Self::Gpt(config) => config.width,
+            Self::Llama(config) => config.width,
+            Self::Lstm(config) => config.width,
+            Self::MultiToken(config) => config.llama.width,
+            Self::Bert(config) => config.width,
+            Self::Modernbert(config) => config.width,
+            Self::Electra(config) => config.width,
+            Self::T5(config) => config.width,
+            Self::Transformer(config) => config.width,
+            Self::Word2vec(config) => config.width,
+        }
+    }
+
     /// Its dropout and how it tells texts apart, of a model that can.
     #[must_use]
     pub fn contrastive(&self) -> Option<(f64, Pooling)> {

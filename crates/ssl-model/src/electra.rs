@@ -347,8 +347,8 @@ impl Model for Electra {
     }
 
     /// The discriminator's, of the ids as they are.
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(&Reading::of(batch), Pass::Eval).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.read(&Reading::of(batch), pass).to_kind(Kind::Float)
     }
 
     /// The discriminator's, `[b, t, 1]`: above 0 where it takes a token for replaced.

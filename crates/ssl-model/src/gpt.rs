@@ -216,8 +216,8 @@ impl Model for Gpt {
         token_loss(&self.read(rows, pass), &self.tokens_vd, None, rows)
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(rows(batch, NAME), Pass::Eval).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.read(rows(batch, NAME), pass).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {

@@ -17,9 +17,11 @@
 pub mod bert;
 pub mod config;
 pub mod cost;
+pub mod dpo;
 pub mod electra;
 pub mod error;
 pub mod gpt;
+pub mod head;
 pub mod init;
 pub mod layer;
 pub mod llama;

@@ -148,9 +148,9 @@ impl Lstm {
     }
 
     /// Reads a batch by itself.
-    fn alone(&self, batch: &Batch<Tensor>) -> Tensor {
+    fn alone(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
         let ids = &rows(batch, NAME).inputs;
-        self.run(ids, &self.fresh(ids.size()[0]), Pass::Eval).0
+        self.run(ids, &self.fresh(ids.size()[0]), pass).0
     }
 }
 
@@ -160,12 +160,12 @@ impl Model for Lstm {
         token_loss(&self.read(rows, pass), &self.head_vd, Some(&self.bias_v), rows)
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.alone(batch).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.alone(batch, pass).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
-        token_logits(&self.alone(batch), &self.head_vd, Some(&self.bias_v), rows(batch, NAME).never)
+        token_logits(&self.alone(batch, Pass::Eval), &self.head_vd, Some(&self.bias_v), rows(batch, NAME).never)
     }
 
     fn decoder(&self) -> Option<&dyn Decode> {

@@ -86,8 +86,8 @@ pub trait Model: Send {
     /// The loss on a batch, of a form that [`crate::config::ModelConfig::reads`].
     fn loss(&self, batch: &Batch<Tensor>, pass: Pass) -> Loss;
 
-    /// The last hidden state of every position in fp32, `[b, t, d]`: of the encoder where there are two stacks.
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor;
+    /// The last hidden state of every position in fp32, `[b, t, d]`: of the encoder where there are two stacks. Differentiable.
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor;
 
     /// Logits of every position that is predicted, in fp32, `[b, t, v]`.
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor;

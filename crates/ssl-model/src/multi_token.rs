@@ -95,8 +95,8 @@ impl Model for MultiToken {
         Loss { total, ..first }
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.llama.hidden(batch)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.llama.hidden(batch, pass)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {

@@ -5,6 +5,7 @@ use ssl_data::rng;
 use tch::{Device, Kind, Tensor};
 
 use crate::init::Init;
+use crate::layer::LoraConfig;
 
 /// The type that a model computes in. Masters and optimizer states are fp32 in both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct Param {
     pub leaf: Tensor,
     /// Where it maps hidden features to hidden features: how many maps stand side by side, and the axis of their outputs.
     pub maps: Option<(i64, i64)>,
+    /// The share of the learning rate that it moves by; 0 keeps it as it is, without a gradient.
+    pub rate: f64,
 }
 
 impl Param {
@@ -57,13 +60,26 @@ pub struct Params {
     precision: Precision,
     seed: Option<u64>,
     planned: bool,
+    lora: Option<LoraConfig>,
+    adapted: Vec<Adapted>,
+}
+
+/// A weight with a low-rank adapter, by their places in the list.
+#[derive(Debug, Clone, Copy)]
+struct Adapted {
+    weight: usize,
+    /// Whether the weight is stored `[in, out]`.
+    transposed: bool,
+    /// The adapter's first factor, `[rank, in]`; the second, `[out, rank]`, follows it.
+    factor: usize,
+    scale: f64,
 }
 
 impl Params {
     /// An empty store; without a seed every weight begins at 0, for models that are about to be loaded.
     #[must_use]
     pub fn new(device: Device, precision: Precision, seed: Option<u64>) -> Self {
-        Self { list: Vec::new(), device, precision, seed, planned: false }
+        Self { list: Vec::new(), device, precision, seed, planned: false, lora: None, adapted: Vec::new() }
     }
 
     /// A store whose weights have shapes and no memory, to count what a model of any size is made of.
@@ -99,6 +115,7 @@ impl Params {
             master: if self.precision == Precision::Fp32 { leaf.shallow_clone() } else { master },
             leaf,
             maps: (count > 0).then_some((count, axis)),
+            rate: 1.0,
         });
         out
     }
@@ -117,9 +134,57 @@ impl Params {
             master: param.master.shallow_clone(),
             leaf: param.leaf.shallow_clone(),
             maps: param.maps,
+            rate: param.rate,
         };
         let list = self.list.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(param, _)| same(param)).collect();
-        Self { list, ..*self }
+        Self { list, lora: None, adapted: Vec::new(), ..*self }
+    }
+
+    /// The weights that training moves.
+    #[must_use]
+    pub fn moved(&self) -> Self {
+        self.pick(&self.list.iter().map(|param| param.rate > 0.0).collect::<Vec<_>>())
+    }
+
+    /// Sets by what share of the learning rate each weight moves; 0 keeps it.
+    pub fn set_rates(&mut self, rate: impl Fn(&Param) -> f64) {
+        for param in &mut self.list {
+            param.rate = rate(param);
+            let _ = param.leaf.set_requires_grad(param.rate > 0.0);
+        }
+    }
+
+    /// Gives the linear maps that are made from now on low-rank adapters, where `config` names them; `None` ends it.
+    pub fn adapt(&mut self, config: Option<LoraConfig>) {
+        self.lora = config;
+    }
+
+    /// The factors and the scale of the adapter of the map that was made last, if it is to have one.
+    pub(crate) fn adapter(&mut self, name: &str, (inputs, outputs): (i64, i64), transposed: bool) -> Option<(Tensor, Tensor, f64)> {
+        let config = self.lora.clone().filter(|config| config.adapts(name))?;
+        let (weight, factor, rank) = (self.list.len() - 1, self.list.len(), i64::from(config.rank));
+        // PEFT's start: He et al.'s uniform with a = √5, and 0, so that the adapter begins as nothing.
+        let a_ri = self.add(format!("{name}.lora_A.weight"), &[rank, inputs], Init::Uniform(1.0 / (inputs as f64).sqrt()));
+        let b_or = self.add(format!("{name}.lora_B.weight"), &[outputs, rank], Init::Zeros);
+        self.adapted.push(Adapted { weight, transposed, factor, scale: config.scale() });
+        Some((a_ri, b_or, config.scale()))
+    }
+
+    /// Adds `times` every adapter to its weight: 1 merges, -1 takes a merge back. The adapters themselves stay.
+    pub fn fold(&self, times: f64) {
+        for adapted in &self.adapted {
+            let [weight, a, b] = [adapted.weight, adapted.factor, adapted.factor + 1].map(|at| &self.list[at].master);
+            let product = tch::no_grad(|| b.matmul(a) * (adapted.scale * times));
+            let product = if adapted.transposed { product.tr() } else { product };
+            self.set(adapted.weight, &tch::no_grad(|| weight + product));
+        }
+    }
+
+    /// The adapters' weights alone, or all others.
+    #[must_use]
+    pub fn adapters(&self, wanted: bool) -> Self {
+        let of_adapter = |at| self.adapted.iter().any(|adapted| at == adapted.factor || at == adapted.factor + 1);
+        self.pick(&(0..self.list.len()).map(|at| of_adapter(at) == wanted).collect::<Vec<_>>())
     }
 
     /// Where they live.

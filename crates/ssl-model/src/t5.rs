@@ -394,8 +394,8 @@ impl Model for T5 {
         token_loss(&self.written(source, rows, pass), &self.head_vd, None, rows)
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(pair(batch).0, Pass::Eval).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.read(pair(batch).0, pass).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {

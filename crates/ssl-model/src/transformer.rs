@@ -290,8 +290,8 @@ impl Model for Transformer {
         Loss { total: &plain.total + self.smoothing(&hidden, rows), ..plain }
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.read(pair(batch).0, Pass::Eval).to_kind(Kind::Float)
+    fn hidden(&self, batch: &Batch<Tensor>, pass: Pass) -> Tensor {
+        self.read(pair(batch).0, pass).to_kind(Kind::Float)
     }
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {

@@ -32,13 +32,23 @@ pub const CONFIG: &str = "config.json";
 /// When a file is damaged, or a weight is missing, of another shape, or unknown: all of them are named; or when one is not
 /// finite.
 pub fn load(path: &Path, params: &Params) -> Result<()> {
+    load_but(path, params, &|_| false)
+}
+
+/// The same, but for weights that `spare` names, which may be missing and then stay as they are.
+///
+/// # Errors
+/// As above.
+pub fn load_but(path: &Path, params: &Params, spare: &dyn Fn(&str) -> bool) -> Result<()> {
     let files = open(path)?;
     let mut left = by_name(path, &files)?;
     let mut faults = Vec::new();
     let mut found = Vec::new();
     for (index, param) in params.list().iter().enumerate() {
         let Some((file, entry)) = left.remove(&param.name).or_else(|| left.remove(names::bare(&param.name))) else {
-            faults.push(format!("{} is missing", param.name));
+            if !spare(&param.name) {
+                faults.push(format!("{} is missing", param.name));
+            }
             continue;
         };
         if entry.shape != param.master.size() {

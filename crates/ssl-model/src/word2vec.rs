@@ -252,13 +252,13 @@ impl Model for Word2Vec {
         Loss { total: nats.sum(Kind::Double), weights: nats.ones_like(), nats, counts }
     }
 
-    fn hidden(&self, batch: &Batch<Tensor>) -> Tensor {
+    fn hidden(&self, batch: &Batch<Tensor>, _pass: Pass) -> Tensor {
         Tensor::embedding(&self.input_vd, &rows(batch, "a Word2Vec").inputs, -1, false, false)
     }
 
     /// Of each word beside the one at the position; of the inner nodes, where there is a tree.
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
-        self.hidden(batch).matmul(&self.output_rd.tr())
+        self.hidden(batch, Pass::Eval).matmul(&self.output_rd.tr())
     }
 
     fn self_taught(&self) -> Option<&dyn SelfTaught> {

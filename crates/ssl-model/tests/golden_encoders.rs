@@ -44,7 +44,7 @@ fn hidden_states_and_logits_are_those_of_transformers() {
         let most = golden.tolerance("logits_max_abs");
         let read = || {
             let batch = Batch::Rows(rows(&golden));
-            tch::no_grad(|| (golden.model.hidden(&batch), golden.model.logits(&batch)))
+            tch::no_grad(|| (golden.model.hidden(&batch, Pass::Eval), golden.model.logits(&batch)))
         };
         let (hidden, logits) = read();
         for (found, expect) in [(&hidden, "hidden"), (&logits, "logits")] {
@@ -154,7 +154,7 @@ fn padded_texts_are_the_texts_alone() {
     for name in MODELS {
         let golden = Golden::open(name);
         let (ids, present) = (golden.tensor("input_ids"), golden.tensor("present"));
-        let read = |ids: Tensor, present: Tensor| tch::no_grad(|| golden.model.hidden(&Batch::Texts(Source { ids, present })));
+        let read = |ids: Tensor, present: Tensor| tch::no_grad(|| golden.model.hidden(&Batch::Texts(Source { ids, present }), Pass::Eval));
         let together = read(ids.shallow_clone(), present.shallow_clone());
         for row in 0..3 {
             let length = present.get(row).sum(Kind::Int64).int64_value(&[]);

@@ -72,7 +72,7 @@ fn states_and_logits_are_those_of_transformers() {
         let golden = Golden::open(name);
         let most = golden.tolerance("logits_max_abs");
         let read = |batch: &Batch<Tensor>| {
-            tch::no_grad(|| (golden.model.hidden(batch), golden.model.logits(batch).to_kind(Kind::Float)))
+            tch::no_grad(|| (golden.model.hidden(batch, Pass::Eval), golden.model.logits(batch).to_kind(Kind::Float)))
         };
         let batch = batch(&golden);
         let (name, expect) = (golden.name, golden.tensor("logits"));

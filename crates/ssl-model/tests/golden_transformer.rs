@@ -27,7 +27,7 @@ fn batch(golden: &Golden) -> Batch<Tensor> {
 fn states_and_logits_are_those_of_marian() {
     let golden = Golden::open("transformer");
     let most = golden.tolerance("logits_max_abs");
-    let read = |batch: &Batch<Tensor>| tch::no_grad(|| (golden.model.hidden(batch), golden.model.logits(batch)));
+    let read = |batch: &Batch<Tensor>| tch::no_grad(|| (golden.model.hidden(batch, Pass::Eval), golden.model.logits(batch)));
     let (hidden, logits) = read(&batch(&golden));
     let present = golden.tensor("present").unsqueeze(2);
     let apart = distance(&(hidden * &present), &(golden.tensor("hidden") * &present));

@@ -12,6 +12,7 @@ use ssl_model::config::{
     BertConfig, ContrastiveConfig, ElectraConfig, GeneratorConfig, ModelConfig, ModernbertConfig, Parts, Pooling,
 };
 use ssl_model::params::{Params, Precision};
+use ssl_model::Pass;
 use ssl_model::weights::{self, CONFIG, File, WEIGHTS};
 use support::{Golden, distance};
 use tch::{Device, Kind, Tensor};
@@ -36,7 +37,7 @@ fn read(dir: &Path, tensors: &[(String, Tensor)]) -> Result<Tensor, String> {
     let mut params = Params::new(Device::Cpu, Precision::Fp32, None);
     let model = config.build(vocab, &mut params);
     weights::load(&dir.join(WEIGHTS), &params).map_err(|fault| fault.to_string())?;
-    Ok(tch::no_grad(|| model.hidden(&text())))
+    Ok(tch::no_grad(|| model.hidden(&text(), Pass::Eval)))
 }
 
 fn text() -> Batch<Tensor> {
@@ -45,7 +46,7 @@ fn text() -> Batch<Tensor> {
 }
 
 fn expected(name: &'static str) -> Tensor {
-    tch::no_grad(|| Golden::open(name).model.hidden(&text()))
+    tch::no_grad(|| Golden::open(name).model.hidden(&text(), Pass::Eval))
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_layer_that_only_training_has_is_not_exported() {
     let mut params = Params::new(Device::Cpu, Precision::Fp32, None);
     let model = read.build(vocab, &mut params);
     weights::load(&dir.path().join(WEIGHTS), &params).expect("weights");
-    assert_eq!(tch::no_grad(|| model.hidden(&text())), expected("bert"));
+    assert_eq!(tch::no_grad(|| model.hidden(&text(), Pass::Eval)), expected("bert"));
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Checkpoint {
         }
         let TrainState { params, optimizer, .. } = state;
         optimizer
-            .restore(params, &tensors)
+            .restore(&params.moved(), &tensors)
             .map_err(|name| bad(&self.dir, format!("{OPTIM} has no {name} of the model's shape")))?;
         state.carry = (0..).map_while(|i| tensors.remove(&carry(i))).collect();
         state.progress = self.progress()?;

@@ -66,6 +66,24 @@ impl Feed {
         })
     }
 
+    /// Micro-batches that `make` makes, each from its first sample on, of `samples` samples; the first begins with sample `from`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn made(samples: u64, from: u64, make: impl Fn(u64) -> ssl_data::Result<Batch<Grid>> + Send + 'static) -> Result<Self> {
+        Self::spawn(move |sender| {
+            let mut first = from;
+            loop {
+                let made = make(first).map(|batch| Micro { first, samples, batch });
+                let failed = made.is_err();
+                if sender.send(made).is_err() || failed {
+                    return;
+                }
+                first += samples;
+            }
+        })
+    }
+
     /// The same batch over and over, for measuring speed alone.
     ///
     /// # Errors

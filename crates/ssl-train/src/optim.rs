@@ -1,6 +1,7 @@
 //! Optimizers: from gradients to new weights, with a state that can be saved.
 
 mod adam;
+mod layerwise;
 mod muon;
 mod sgd;
 
@@ -30,9 +31,19 @@ pub trait Optimizer: Send {
     fn restore(&mut self, params: &Params, state: &BTreeMap<String, Tensor>) -> std::result::Result<(), String>;
 }
 
-/// The optimizer of a configuration, at rest.
+/// The optimizer of a configuration, at rest, over the weights that move.
 #[must_use]
 pub fn build(config: &OptimConfig, params: &Params) -> Box<dyn Optimizer> {
+    let moved = params.moved();
+    if moved.list().iter().all(|param| param.rate == 1.0) {
+        plain(config, &moved)
+    } else {
+        Box::new(layerwise::Layerwise::new(config, &moved))
+    }
+}
+
+/// The same for weights that all move alike.
+fn plain(config: &OptimConfig, params: &Params) -> Box<dyn Optimizer> {
     match config {
         OptimConfig::Sgd(config) => Box::new(sgd::Sgd::new(config, params)),
         OptimConfig::Adam(config) => Box::new(adam::Adam::new(config, adam::Decay::Coupled, params)),

@@ -61,7 +61,7 @@ impl TrainState {
     /// The optimizer's state and what is carried, by name: all that must survive besides weights and counts.
     #[must_use]
     pub fn memory(&self) -> Vec<(String, Tensor)> {
-        let mut memory = self.optimizer.state(&self.params);
+        let mut memory = self.optimizer.state(&self.params.moved());
         memory.extend(self.carry.iter().enumerate().map(|(i, carried)| (carry(i), carried.shallow_clone())));
         memory
     }

@@ -245,7 +245,8 @@ impl Trainer<'_> {
         }
         let Progress { step, .. } = self.state.progress;
         let fault = |source| Error::Step { step: step + 1, source };
-        let leaves: Vec<Tensor> = self.state.params.list().iter().map(|param| param.leaf.shallow_clone()).collect();
+        let moved = self.state.params.moved();
+        let leaves: Vec<Tensor> = moved.list().iter().map(|param| param.leaf.shallow_clone()).collect();
         optimizer::drop_grads(&leaves)?;
         let (mut nats, mut weight, mut sums) = (0.0, 0.0, Vec::new());
         let passes = u64::from(self.config.accumulate);
@@ -260,7 +261,7 @@ impl Trainer<'_> {
             // What is recorded has no hooks; there the sums begin after the pass.
             let hooks = reduction.as_ref().filter(|_| !Recording::serves(self.model, &self.state.params));
             let hooks = hooks.map(|reduction| reduction.listen(&leaves, last)).transpose()?;
-            match self.forward_backward(&batch, micro.first, micro.samples, pass) {
+            match self.forward_backward(&moved, &batch, micro.first, micro.samples, pass) {
                 Ok(found) => nats += found,
                 // The other ranks wait for gradients, so it is told when they have them.
                 Err(fault @ Error::NonFinite { value, .. }) if self.ranks.is_some() => {
@@ -271,13 +272,13 @@ impl Trainer<'_> {
             }
             drop(hooks);
             if let Some(reduction) = &mut reduction {
-                reduction.add(&gradients(&self.state.params)?, last)?;
+                reduction.add(&gradients(&moved)?, last)?;
                 optimizer::drop_grads(&leaves)?;
             } else if passes > 1 {
                 if sums.is_empty() {
-                    sums = gradients(&self.state.params)?.iter().map(|grad| grad.to_kind(Kind::Float).copy()).collect();
+                    sums = gradients(&moved)?.iter().map(|grad| grad.to_kind(Kind::Float).copy()).collect();
                 } else {
-                    optimizer::accumulate(&sums, &gradients(&self.state.params)?)?;
+                    optimizer::accumulate(&sums, &gradients(&moved)?)?;
                 }
                 optimizer::drop_grads(&leaves)?;
             }
@@ -285,7 +286,7 @@ impl Trainer<'_> {
         }
         let grads = match reduction {
             Some(reduction) => reduction.finish()?,
-            None if sums.is_empty() => gradients(&self.state.params)?,
+            None if sums.is_empty() => gradients(&moved)?,
             None => sums,
         };
         if let Some(ranks) = self.ranks {
@@ -307,8 +308,8 @@ impl Trainer<'_> {
             return Err(Error::NonFinite { step: step + 1, what: "gradient's length", value: norm, sample: first });
         }
         let lr = self.lr();
-        let TrainState { params, optimizer, carry, .. } = &mut *self.state;
-        range("optimizer", || optimizer.step(params, &grads, lr, mean * clip(norm, self.config.clip_norm)))?;
+        let TrainState { optimizer, carry, .. } = &mut *self.state;
+        range("optimizer", || optimizer.step(&moved, &grads, lr, mean * clip(norm, self.config.clip_norm)))?;
         *carry = self.model.carried();
         Ok(self.count(weight, nats * mean, lr, norm))
     }
@@ -346,8 +347,8 @@ impl Trainer<'_> {
         StepReport { step, planned_steps, tokens, loss, lr, grad_norm, seconds }
     }
 
-    /// Weighted nats of one micro-batch; its gradients are on the leaves.
-    fn forward_backward(&mut self, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
+    /// Weighted nats of one micro-batch; its gradients are on the leaves of `moved`.
+    fn forward_backward(&mut self, moved: &Params, batch: &Batch<Tensor>, first: u64, samples: u64, pass: u64) -> Result<f64> {
         let Progress { step, .. } = self.state.progress;
         let mut draws = rng::hash(self.config.seed, DROPOUT, step * u64::from(self.config.accumulate) + pass);
         if let Some(Seat { rank: rank @ 1.., world }) = self.ranks.map(Ranks::seat) {
@@ -356,7 +357,7 @@ impl Trainer<'_> {
         let way = if self.config.recompute { Pass::Recompute } else { Pass::Train };
         let fault = |source| Error::Step { step: step + 1, source };
         guard(|| tch::manual_seed(draws as i64)).map_err(fault)?;
-        let loss = self.recording.pass(self.model, &self.state.params, batch, way).map_err(fault)?;
+        let loss = self.recording.pass(self.model, moved, batch, way).map_err(fault)?;
         let nats = guard(|| loss.total.double_value(&[])).map_err(fault)?;
         if nats.is_finite() {
             return Ok(nats);
@@ -421,7 +422,7 @@ pub fn clip(norm: f64, max: Option<f64>) -> f64 {
     max.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0))
 }
 
-/// The gradients on all leaves.
+/// The gradients on all leaves of the weights that move.
 fn gradients(params: &Params) -> Result<Vec<Tensor>> {
     let grad = |param: &ssl_model::params::Param| {
         let grad = param.leaf.grad();

@@ -31,8 +31,15 @@ pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
         let separator = opened.vocab().ok().map(Vocab::separator);
         // GPT-2 in transformers always has biases; those of a model without are 0.
         let biases = zero_biases(&opened);
-        weights::export(out, &opened.config, opened.vocab_size, separator, &opened.params, &biases)?;
-        if opened.config.is_self_taught() {
+        // What adapters learned is added to the weights themselves.
+        opened.params.fold(1.0);
+        let params = opened.params.adapters(false);
+        weights::export(out, &opened.shape.config, opened.shape.vocab_size, separator, &params, &biases)?;
+        opened.params.fold(-1.0);
+        if let Some(adapted) = &opened.adapted {
+            adapted.write(out, &opened.shape.config)?;
+        }
+        if opened.shape.config.is_self_taught() {
             let vectors = words::vectors(&opened)?;
             for name in VECTORS {
                 vectors.write(&out.join(name), words::form(Path::new(name)))?;
@@ -48,7 +55,7 @@ pub(crate) fn import(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
     whole(&opened, &args.out, &|out| {
         let separator = opened.vocab().ok().map(Vocab::separator);
         weights::save(&out.join(WEIGHTS), &opened.params, &zero_biases(&opened))?;
-        weights::write_config(&out.join(CONFIG), &opened.config, opened.vocab_size, separator)?;
+        weights::write_config(&out.join(CONFIG), &opened.shape.config, opened.shape.vocab_size, separator)?;
         tell_objective(&opened, &out.join(CONFIG))
     })
 }
@@ -151,7 +158,7 @@ fn about_tokenizer(vocab: &Vocab) -> Value {
 
 /// The biases that a GPT-2 without any lacks: the last axis of each map's weight, and of each norm's gain.
 fn zero_biases(opened: &Opened) -> Vec<(String, Tensor)> {
-    let ModelConfig::Gpt(config) = &opened.config else { return Vec::new() };
+    let ModelConfig::Gpt(config) = &opened.shape.config else { return Vec::new() };
     if config.bias {
         return Vec::new();
     }

@@ -1,5 +1,11 @@
 //! `ssl eval`: scores with error bars.
 
+mod adapted;
+mod contamination;
+mod probe;
+mod question;
+mod suite;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,13 +27,14 @@ use ssl_eval::word_similarity::{pairs, word_similarity};
 use ssl_eval::{Estimate, Table};
 
 use crate::args::EvalArgs;
-use crate::assemble::{CORPUS, Opened, Session, open, predicts_tokens, windows};
+use crate::adapt::FinetuneConfig;
+use crate::assemble::{CORPUS, Opened, Session, open_as, predicts_tokens, windows};
 use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};
 use crate::{signal, words};
 
 /// What can be scored today.
-const TASKS: [&str; 5] = ["bits-per-byte", "perplexity", "bleu", "word-similarity", "word-analogy"];
+const TASKS: [&str; 6] = ["bits-per-byte", "perplexity", "bleu", "word-similarity", "word-analogy", adapted::TASK];
 /// What reads a file of its own form.
 const ALONE: [&str; 3] = ["bleu", "word-similarity", "word-analogy"];
 
@@ -37,8 +44,15 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     if let Some(task) = args.tasks.iter().find(|task| !TASKS.contains(&task.as_str())) {
         return Err(Refusal::usage(format!("there is no task {task:?}"), format!("tasks are {}", TASKS.join(", "))));
     }
-    signal::listen("nothing is kept")?;
-    let opened = open(session, &args.checkpoint)?;
+    signal::listen(if args.suite.is_some() { "what was judged is kept" } else { "nothing is kept" })?;
+    let task = args.task.as_ref().map(|file| FinetuneConfig::load(file, &["train.from=\"-\"".to_owned()])).transpose()?;
+    let opened = open_as(session, &args.checkpoint, task.as_ref().map(|loaded| &loaded.value))?;
+    if let Some(file) = &args.suite {
+        return suite::run(session, args, &opened, file, wall);
+    }
+    if args.tasks.iter().any(|task| task == adapted::TASK) {
+        return adapted::run(session, args, &opened, wall);
+    }
     if args.tasks.iter().any(|task| ALONE.contains(&task.as_str())) {
         return alone(session, args, &opened, wall);
     }
@@ -48,14 +62,14 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
         Some(data) => given(session, &opened, data, scratch.path())?,
         None => held_out(&args.checkpoint, &opened)?,
     };
-    let config = opened.run.as_ref().map_or_else(WindowConfig::default, |run| run.data.windows.clone());
+    let config = opened.shape.run.as_ref().map_or_else(WindowConfig::default, |run| run.data.windows.clone());
     let length = opened.model.context();
     let objective = opened.objective();
     let judge = objective.build(&config, length, opened.vocab()?)?;
     refuse_meaningless(args, &opened, &objective, judge.meaning())?;
     let sampler = windows(&corpus, &config, judge.window())?;
     // About 4096 tokens at once keep a CPU busy; texts are told apart among as many as in training.
-    let among = opened.run.as_ref().filter(|_| objective.form() == Form::Texts).map(|run| u64::from(run.train.batch_rows));
+    let among = opened.shape.run.as_ref().filter(|_| objective.form() == Form::Texts).map(|run| u64::from(run.train.batch_rows));
     let rows = among.unwrap_or((4096 / length as u64).max(1));
     session.progress.finish();
     let stop = |share| {
@@ -95,8 +109,8 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
 /// Refuses a task whose number would say nothing about the text.
 fn refuse_meaningless(args: &EvalArgs, opened: &Opened, objective: &ObjectiveConfig, meaning: Meaning) -> Result<()> {
     let (name, form) = (objective.name(), objective.form());
-    if !opened.config.reads(form) {
-        return Err(Refusal::usage(format!("{} does not read {name} batches", opened.config.name()), "name another model"));
+    if !opened.shape.config.reads(form) {
+        return Err(Refusal::usage(format!("{} does not read {name} batches", opened.shape.config.name()), "name another model"));
     }
     let asked = |task: &str| args.tasks.iter().any(|asked| asked == task);
     let whole = meaning != Meaning::Task;
@@ -104,8 +118,8 @@ fn refuse_meaningless(args: &EvalArgs, opened: &Opened, objective: &ObjectiveCon
         let message = format!("the loss of this {name} model is not the likelihood of the text, byte by byte");
         return Err(Refusal::usage(message, "perplexity is that of a target, where targets are tokens"));
     }
-    if asked("perplexity") && !predicts_tokens(objective, &opened.config) {
-        let message = format!("the loss of a {} under the {name} objective is not that of tokens", opened.config.name());
+    if asked("perplexity") && !predicts_tokens(objective, &opened.shape.config) {
+        let message = format!("the loss of a {} under the {name} objective is not that of tokens", opened.shape.config.name());
         return Err(Refusal::usage(message, "its validation loss stands in the report; words have word-similarity"));
     }
     if matches!(objective, ObjectiveConfig::Translation(_)) && args.data.is_some() {
@@ -181,8 +195,8 @@ fn given(session: &Session, opened: &Opened, data: &Path, scratch: &Path) -> Res
         curriculum: Vec::new(),
         members: Vec::new(),
         format: Format::Auto,
-        field: opened.run.as_ref().map_or_else(|| "text".into(), |run| run.data.field.clone()),
-        document: opened.run.as_ref().map_or(Unit::File, |run| run.data.document),
+        field: opened.shape.run.as_ref().map_or_else(|| "text".into(), |run| run.data.field.clone()),
+        document: opened.shape.run.as_ref().map_or(Unit::File, |run| run.data.document),
         extensions: ["txt", "md", "markdown", "jsonl", "ndjson"].map(String::from).to_vec(),
         validation_fraction: 0.0,
         seed: 0,

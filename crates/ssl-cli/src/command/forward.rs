@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
         Some(text) => opened.vocab()?.encode(text)?,
         None => args.ids.clone(),
     };
-    let (start, device) = (opened.config.start_token(), opened.params.device());
+    let (start, device) = (opened.shape.config.start_token(), opened.params.device());
     let begins = || start.into_iter().collect();
     let written: Vec<u32> = if args.decoder_ids.is_empty() { begins() } else { args.decoder_ids.clone() };
     if start.is_none() && !written.is_empty() {
@@ -29,7 +29,7 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
     check(&opened, &ids)?;
     let read = if start.is_some() { &written } else { &ids };
     check(&opened, read)?;
-    let causal = start.is_some() || opened.config.reads(Form::Causal);
+    let causal = start.is_some() || opened.shape.config.reads(Form::Causal);
     let tensors = ssl_torch::guard(|| {
         let ids = upload(&ids, device);
         let rows = rows(upload(read, device), causal);
@@ -39,7 +39,7 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
         tch::no_grad(|| {
             let mut tensors = vec![
                 ("ids".to_owned(), ids),
-                ("hidden".to_owned(), opened.model.hidden(&batch)),
+                ("hidden".to_owned(), opened.model.hidden(&batch, Pass::Eval)),
                 ("logits".to_owned(), opened.model.logits(&batch)),
             ];
             if predicted > 0.0 && causal {
@@ -51,8 +51,8 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
     })?;
     weights::write(&args.out, &tensors)?;
     let loss = tensors.iter().find(|(name, _)| name == "loss").map(|(_, loss)| loss.double_value(&[]));
-    let json = json!({ "out": args.out, "model": opened.dir, "tokens": read.len(), "vocab": opened.vocab_size, "loss": loss });
-    let human = format!("{}: logits of {} tokens over {} ids", args.out.display(), read.len(), opened.vocab_size);
+    let json = json!({ "out": args.out, "model": opened.dir, "tokens": read.len(), "vocab": opened.shape.vocab_size, "loss": loss });
+    let human = format!("{}: logits of {} tokens over {} ids", args.out.display(), read.len(), opened.shape.vocab_size);
     Ok(Outcome { json, human, code: 0 })
 }
 
@@ -62,8 +62,8 @@ fn check(opened: &Opened, ids: &[u32]) -> Result<()> {
     if ids.is_empty() || ids.len() > context {
         return Err(Refusal::usage(format!("{} tokens", ids.len()), format!("give from 1 to {context}, the model's context")));
     }
-    if let Some(id) = ids.iter().find(|&&id| id >= opened.vocab_size) {
-        return Err(Refusal::usage(format!("id {id} lies outside the vocabulary of {}", opened.vocab_size), "give smaller ids"));
+    if let Some(id) = ids.iter().find(|&&id| id >= opened.shape.vocab_size) {
+        return Err(Refusal::usage(format!("id {id} lies outside the vocabulary of {}", opened.shape.vocab_size), "give smaller ids"));
     }
     Ok(())
 }

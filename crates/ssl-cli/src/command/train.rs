@@ -4,7 +4,7 @@ mod follower;
 mod listener;
 mod meeting;
 mod report;
-mod start;
+pub(crate) mod start;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
     let begun = meeting.as_ref().filter(|meeting| !meeting.leads()).map(|meeting| meeting.begun(&loaded)).transpose()?;
     let start = match begun {
         Some(step) => Start::follow(&dir, &loaded, step)?,
-        None => Start::open(session, &dir, &loaded, args)?,
+        None => Start::open(session, &dir, &loaded, args.resume, args.allow_config_change)?,
     };
     if let Some(from) = config.train.from.as_ref().filter(|from| !from.is_file()) {
         // A slip here should not cost the preparation.
@@ -149,7 +149,7 @@ fn train(session: &Session, args: &TrainArgs, launch: Option<Launch>) -> Result<
         return Ok(Outcome { json: serde_json::Value::Null, human: String::new(), code });
     };
 
-    let (checkpoint, step) = best(&dir, &state);
+    let (checkpoint, step) = start::best(&dir, &state);
     let validation = match (&measured, stopped) {
         (Some(measured), Stopped::Finished | Stopped::Patience) => {
             Some(measure_best(session, model.as_ref(), &state, (&checkpoint, step), measured, judge.as_ref(), rows)?)
@@ -213,14 +213,6 @@ fn any_of(rows: u64, texts: u64) -> f64 {
     let rest = texts % rows;
     let nats = |n: u64| n as f64 * (n.max(1) as f64).ln();
     ((texts / rows) as f64 * nats(rows) + nats(rest)) / texts.max(1) as f64
-}
-
-/// The best checkpoint where there was a validation, else the last.
-fn best(dir: &Path, state: &TrainState) -> (PathBuf, u64) {
-    let root = dir.join(CHECKPOINTS);
-    let step = state.progress.best.at.map(|(step, _)| step).filter(|step| root.join(format!("{step:08}")).is_dir());
-    let step = step.unwrap_or(state.progress.step);
-    (root.join(format!("{step:08}")), step)
 }
 
 /// The whole validation split under the best weights; the state's own weights are put back.

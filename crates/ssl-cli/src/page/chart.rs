@@ -20,21 +20,23 @@ const BOTTOM: f64 = 34.0;
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     /// Its name in the legend.
-    pub(super) name: &'static str,
-    /// Its style: `train`, `faint` or `validation`.
+    pub(super) name: String,
+    /// Its style: `train`, `faint`, `validation`, or `arm0` to `arm7`.
     pub(super) class: &'static str,
     /// Its points from left to right.
     pub(super) points: Vec<Point>,
 }
 
-/// A line chart over training steps.
+/// A line chart over training steps, or what they cost.
 #[derive(Debug, Clone)]
 pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) unit: &'static str,
     /// Width of the drawing; it is scaled to the page.
     pub(super) width: f64,
-    /// The first and last step of the run.
+    /// What lies along its foot.
+    pub(super) across: &'static str,
+    /// The first and last of it.
     pub(super) steps: (f64, f64),
     pub(super) series: Vec<Series>,
     /// Levels to compare with.
@@ -55,7 +57,7 @@ impl Chart {
         let (Some(x), Some(y), true) = (Scale::tight([self.steps.0, self.steps.1].into_iter()), y_scale, finite) else {
             return String::new();
         };
-        let frame = Frame { x, y, width: self.width, height: if self.width > 700.0 { 340.0 } else { 270.0 } };
+        let frame = Frame { x, y, across: self.across, width: self.width, height: if self.width > 700.0 { 340.0 } else { 270.0 } };
 
         let mut body = frame.axes();
         for (name, level) in &self.levels {
@@ -80,7 +82,7 @@ impl Chart {
             dots
         });
         let legend: String = series.iter().fold(String::new(), |mut legend, one| {
-            let _ = write!(legend, "<span class=\"key {}\">{}</span>", one.class, escape(one.name));
+            let _ = write!(legend, "<span class=\"key {}\">{}</span>", one.class, escape(&one.name));
             legend
         });
         let broken = points().any(|point| !point.1.is_finite());
@@ -94,7 +96,7 @@ impl Chart {
             if width > 700.0 { " full" } else { "" },
             escape(self.title),
             escape(self.unit),
-            escape(&format!("{} over training steps, {}", self.title, self.unit)),
+            escape(&format!("{} by {}, {}", self.title, self.across, self.unit)),
             frame.bottom(),
             frame.numbers(&series),
         )
@@ -105,6 +107,7 @@ impl Chart {
 struct Frame {
     x: Scale,
     y: Scale,
+    across: &'static str,
     width: f64,
     height: f64,
 }
@@ -154,7 +157,7 @@ impl Frame {
             }
         }
         let (right, bottom) = (self.right(), self.bottom());
-        let _ = writeln!(out, "<text class=\"name\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">step</text>", bottom + 18.0);
+        let _ = writeln!(out, "<text class=\"name\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", bottom + 18.0, escape(self.across));
         let _ = writeln!(out, "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom:.1}H{right:.1}\"/>");
         out
     }

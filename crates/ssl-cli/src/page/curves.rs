@@ -22,6 +22,7 @@ pub(super) fn curves(records: &[Record], levels: &[(&'static str, f64)]) -> Stri
     let one = |title, unit, points: Vec<Point>| Chart {
         title,
         unit,
+        across: "step",
         width: HALF,
         steps,
         series: noisy(points),
@@ -33,15 +34,15 @@ pub(super) fn curves(records: &[Record], levels: &[(&'static str, f64)]) -> Stri
     loss.width = FULL;
     let validation = of(|record| record.val_loss);
     if !validation.is_empty() {
-        loss.series.push(Series { name: "validation", class: "validation", points: validation });
+        loss.series.push(Series { name: "validation".into(), class: "validation", points: validation });
     }
     let bits = Chart {
-        series: vec![Series { name: "validation", class: "validation", points: of(|record| record.val_bpb) }],
+        series: vec![Series { name: "validation".into(), class: "validation", points: of(|record| record.val_bpb) }],
         levels: levels.to_vec(),
         ..one("Bits per byte", "of validation text, lower is better", Vec::new())
     };
     let rate = Chart {
-        series: vec![Series { name: "learning rate", class: "train", points: of(|record| Some(record.lr)) }],
+        series: vec![Series { name: "learning rate".into(), class: "train", points: of(|record| Some(record.lr)) }],
         from_zero: true,
         ..one("Learning rate", "per step", Vec::new())
     };
@@ -59,8 +60,8 @@ fn drawable(value: f64) -> f64 {
 /// A curve, or a faint one with its running median where it is long.
 fn noisy(points: Vec<Point>) -> Vec<Series> {
     if points.len() <= NOISY {
-        return vec![Series { name: "train", class: "train", points }];
+        return vec![Series { name: "train".into(), class: "train", points }];
     }
     let smoothed = smooth(&points, (points.len() / 100).clamp(5, 101));
-    vec![Series { name: "train", class: "faint", points }, Series { name: "running median", class: "train", points: smoothed }]
+    vec![Series { name: "train".into(), class: "faint", points }, Series { name: "running median".into(), class: "train", points: smoothed }]
 }

@@ -92,4 +92,11 @@ fn every_ready_run_can_be_run() {
         }
         place.ssl(&args).says(0, &[]);
     }
+    for (folder, least, set) in [("finetune", 9, "train.from=\"out\""), ("compare", 1, "data.paths=[\"text/tales.txt\"]")] {
+        let files = listing(format!("{}/../../fixtures/{folder}", env!("CARGO_MANIFEST_DIR")).as_ref());
+        assert!(files.len() >= least, "{files:?}");
+        for file in files {
+            place.ssl(&["check", file.to_str().expect("a path"), "--set", set]).says(0, &[]);
+        }
+    }
 }

@@ -3,7 +3,9 @@
 mod accounting;
 mod bad_input;
 mod checkpoints;
+mod compare;
 mod config;
+mod finetune;
 mod interrupted;
 mod killed;
 mod paradigms;

@@ -1,7 +1,8 @@
 //! Linear maps in the two layouts that published models use, and the look-up of embeddings.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
+use super::lora::Lora;
 use crate::init::{Init, Role, Scheme};
 use crate::params::Params;
 
@@ -10,6 +11,7 @@ use crate::params::Params;
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    lora: Option<Lora>,
 }
 
 impl Linear {
@@ -20,20 +22,26 @@ impl Linear {
 
     /// A map, with a bias where `bias` says so.
     pub fn with_bias(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
-        let Self { weight, .. } = Self::begun(params, name, role, init.of(role));
+        let Self { weight, lora, .. } = Self::begun(params, name, role, init.of(role));
         let bias = bias.then(|| params.add(format!("{name}.bias"), &[weight.size()[0]], Init::Zeros));
-        Self { weight, bias }
+        Self { weight, bias, lora }
     }
 
     /// A map without bias that begins as `init` says, whatever its role.
     pub fn begun(params: &mut Params, name: &str, role: Role, init: Init) -> Self {
         let (inputs, outputs) = role.features();
-        Self { weight: params.add_maps(format!("{name}.weight"), &[outputs, inputs], init, (role.maps(), 0)), bias: None }
+        let weight = params.add_maps(format!("{name}.weight"), &[outputs, inputs], init, (role.maps(), 0));
+        Self { weight, bias: None, lora: Lora::new(params, name, (inputs, outputs), false) }
+    }
+
+    /// What it computes in.
+    pub fn kind(&self) -> Kind {
+        self.weight.kind()
     }
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        Lora::add(self.lora.as_ref(), x, x.linear(&self.weight, self.bias.as_ref()))
     }
 }
 
@@ -42,6 +50,7 @@ impl Linear {
 pub struct Conv1d {
     weight: Tensor,
     bias: Option<Tensor>,
+    lora: Option<Lora>,
 }
 
 impl Conv1d {
@@ -49,16 +58,18 @@ impl Conv1d {
     pub fn new(params: &mut Params, name: &str, init: Scheme, role: Role, bias: bool) -> Self {
         let (inputs, outputs) = role.features();
         let weight = params.add_maps(format!("{name}.weight"), &[inputs, outputs], init.of(role), (role.maps(), 1));
+        let lora = Lora::new(params, name, (inputs, outputs), true);
         let bias = bias.then(|| params.add(format!("{name}.bias"), &[outputs], Init::Zeros));
-        Self { weight, bias }
+        Self { weight, bias, lora }
     }
 
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x_nd: &Tensor) -> Tensor {
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => bias.addmm(x_nd, &self.weight),
             None => x_nd.mm(&self.weight),
-        }
+        };
+        Lora::add(self.lora.as_ref(), x_nd, y)
     }
 }
 

@@ -14,7 +14,7 @@ impl Ranks {
     /// What a checkpoint stores beside weights and counts, as a single process would: on rank 0, and nothing elsewhere. All
     /// ranks call it together.
     pub(crate) fn memory(&self, state: &TrainState) -> Result<Option<Vec<(String, Tensor)>>> {
-        let mut moments = state.optimizer.state(&state.params);
+        let mut moments = state.optimizer.state(&state.params.moved());
         if self.shard != Shard::None {
             moments = in_order(collect(&self.group, moments)?, &state.params);
         }

@@ -45,6 +45,9 @@ pub struct Record {
     /// Standard error of `val_bpb` over documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_stderr: Option<f64>,
+    /// What a task's validation examples were scored, where a model is adapted to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
     /// Text drawn from the model at this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<String>,

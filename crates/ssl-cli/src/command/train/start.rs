@@ -10,12 +10,12 @@ use ssl_data::sampler::Sampler;
 use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::SelfTaught;
 use ssl_model::weights::{CONFIG, WEIGHTS, write_config};
-use ssl_train::checkpoint::Checkpoint;
+use ssl_train::checkpoint::{Checkpoint, Companion};
 use ssl_train::state::TrainState;
 use ssl_train::trainer::Saving;
 
 use super::io;
-use crate::args::{Resume, TrainArgs};
+use crate::args::Resume;
 use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session, resolve};
 use crate::diagnose::Loaded;
 use crate::outcome::Refusal;
@@ -23,7 +23,7 @@ use crate::run::RunConfig;
 use crate::words;
 
 /// A run folder that is ours, and the checkpoint to go on from.
-pub(super) struct Start {
+pub(crate) struct Start {
     /// Held by rank 0 while the run lives; the system lets go of it even after a kill.
     lock: Option<File>,
     dir: PathBuf,
@@ -35,7 +35,7 @@ pub(super) struct Start {
 
 impl Start {
     /// Takes the folder, and decides what to go on from.
-    pub(super) fn open(session: &Session, dir: &Path, loaded: &Loaded<RunConfig>, args: &TrainArgs) -> Result<Self> {
+    pub(crate) fn open<T>(session: &Session, dir: &Path, loaded: &Loaded<T>, resume: Resume, allow_change: bool) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|source| io("create", dir, source))?;
         let lock = lock(&dir.join("run.lock"))?;
         let root = dir.join(CHECKPOINTS);
@@ -43,7 +43,7 @@ impl Start {
         for fault in &passed {
             session.progress.say(&format!("warning: {fault}; passed over"));
         }
-        let from = match (args.resume, latest) {
+        let from = match (resume, latest) {
             (Resume::Must, None) => return Err(ssl_train::Error::NoCheckpoint { dir: root }.into()),
             (Resume::Never, found) if found.is_some() || !passed.is_empty() => {
                 let message = format!("{} holds a run already", dir.display());
@@ -58,7 +58,7 @@ impl Start {
         let mut changed = false;
         if let Some(from) = &from {
             changed = from.config_hash()? != hash(&loaded.resolved);
-            if changed && !args.allow_config_change {
+            if changed && !allow_change {
                 let before = fs::read_to_string(from.dir.join(RESOLVED)).unwrap_or_default();
                 let message =
                     format!("the run has changed since {}:\n{}", from.dir.display(), difference(&before, &loaded.resolved));
@@ -101,6 +101,12 @@ impl Start {
             let message = format!("the corpus is not the one that {} was trained on", from.dir.display());
             return Err(Refusal::input(message, "bring the old data back, or give --out another folder"));
         }
+        self.restore_state(session, state)
+    }
+
+    /// The same of a run without a corpus.
+    pub(crate) fn restore_state(&self, session: &Session, state: &mut TrainState) -> Result<Option<u64>> {
+        let Some(from) = &self.from else { return Ok(None) };
         from.restore(state)?;
         if self.lock.is_some() {
             self.keep_run()?;
@@ -134,7 +140,12 @@ impl Start {
             (FINGERPRINT, corpus.fingerprint().as_bytes().to_vec()),
         ];
         let _ = fs::remove_file(&scratch);
-        Ok(Some(Saving { root: self.dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions }))
+        Ok(Some(self.saving_of(companions)))
+    }
+
+    /// The same with companions of another kind of run.
+    pub(crate) fn saving_of(&self, companions: Vec<Companion>) -> Saving {
+        Saving { root: self.dir.join(CHECKPOINTS), config_hash: hash(&self.resolved), companions }
     }
 }
 
@@ -196,6 +207,14 @@ pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConf
         }
         Err(_) => fault.into(),
     }
+}
+
+/// The best checkpoint where there was a validation, else the last.
+pub(crate) fn best(dir: &Path, state: &TrainState) -> (PathBuf, u64) {
+    let root = dir.join(CHECKPOINTS);
+    let step = state.progress.best.at.map(|(step, _)| step).filter(|step| root.join(format!("{step:08}")).is_dir());
+    let step = step.unwrap_or(state.progress.step);
+    (root.join(format!("{step:08}")), step)
 }
 
 /// One run at a time in a folder.
