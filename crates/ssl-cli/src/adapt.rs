@@ -117,7 +117,12 @@ impl FinetuneConfig {
         check(*beta > 0.0 && beta.is_finite(), "adapt.beta", "a number above 0 was expected", "0.1 is common");
         if let Some(lora) = lora {
             check((1..=4096).contains(&lora.rank), "adapt.lora.rank", "a rank from 1 to 4096 was expected", "8 is common");
-            check(lora.alpha > 0.0 && lora.alpha.is_finite(), "adapt.lora.alpha", "a number above 0 was expected", "16 is common");
+            check(
+                lora.alpha > 0.0 && lora.alpha.is_finite(),
+                "adapt.lora.alpha",
+                "a number above 0 was expected",
+                "16 is common",
+            );
             check(freeze.is_empty(), "adapt.freeze", "adapters keep everything else already", "leave it out");
             check(layer_decay.is_none(), "adapt.layer-decay", "adapters are one group", "leave it out");
         }

@@ -106,7 +106,9 @@ impl Adapted {
         let name = match (self.head()?, model) {
             (HeadConfig::Tags { .. }, ModelConfig::Bert(c)) => format!("{}ForTokenClassification", bert(c).unwrap_or("Roberta")),
             (HeadConfig::Span {}, ModelConfig::Bert(c)) => format!("{}ForQuestionAnswering", bert(c).unwrap_or("Roberta")),
-            (HeadConfig::Classes { pool: Pool::Pooler, .. }, ModelConfig::Bert(c)) => format!("{}ForSequenceClassification", bert(c)?),
+            (HeadConfig::Classes { pool: Pool::Pooler, .. }, ModelConfig::Bert(c)) => {
+                format!("{}ForSequenceClassification", bert(c)?)
+            }
             (HeadConfig::Classes { pool: Pool::Last, .. }, ModelConfig::Gpt(_)) => "GPT2ForSequenceClassification".to_owned(),
             (HeadConfig::Classes { pool: Pool::Last, .. }, ModelConfig::Llama(_)) => "LlamaForSequenceClassification".to_owned(),
             _ => return None,

@@ -119,7 +119,9 @@ fn an_answer_does_not_depend_on_batch_padding_order_or_threads() {
         let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(7));
         let model = config.build(vocab.size(), &mut params);
         let examples = contents(classes);
-        let read = |examples: &[Example]| features(model.as_ref(), &encoder, examples, Pool::Mean, Device::Cpu, &|_| false).expect("features");
+        let read = |examples: &[Example]| {
+            features(model.as_ref(), &encoder, examples, Pool::Mean, Device::Cpu, &|_| false).expect("features")
+        };
         let (all, one) = (read(&examples), read(&examples[5..6]));
         assert!(all[5].iter().zip(&one[0]).all(|(a, b)| (a - b).abs() < 1e-5) && all[5] != all[6]);
     }

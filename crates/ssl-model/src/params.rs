@@ -160,7 +160,12 @@ impl Params {
     }
 
     /// The factors and the scale of the adapter of the map that was made last, if it is to have one.
-    pub(crate) fn adapter(&mut self, name: &str, (inputs, outputs): (i64, i64), transposed: bool) -> Option<(Tensor, Tensor, f64)> {
+    pub(crate) fn adapter(
+        &mut self,
+        name: &str,
+        (inputs, outputs): (i64, i64),
+        transposed: bool,
+    ) -> Option<(Tensor, Tensor, f64)> {
         let config = self.lora.clone().filter(|config| config.adapts(name))?;
         let (weight, factor, rank) = (self.list.len() - 1, self.list.len(), i64::from(config.rank));
         // PEFT's start: He et al.'s uniform with a = √5, and 0, so that the adapter begins as nothing.

@@ -21,8 +21,15 @@ fn bert() -> ModelConfig {
 }
 
 fn all() -> Vec<ModelConfig> {
-    let llama =
-        LlamaConfig { layers: 2, heads: 2, kv_heads: 2, width: 16, feed_forward_width: 24, context_tokens: 16, ..LlamaConfig::default() };
+    let llama = LlamaConfig {
+        layers: 2,
+        heads: 2,
+        kv_heads: 2,
+        width: 16,
+        feed_forward_width: 24,
+        context_tokens: 16,
+        ..LlamaConfig::default()
+    };
     let t5 = T5Config { layers: 1, heads: 2, width: 16, dropout: 0.0, ..T5Config::default() };
     vec![gpt(), ModelConfig::Llama(llama), bert(), ModelConfig::T5(t5)]
 }
@@ -70,7 +77,11 @@ fn a_merged_adapter_is_the_adapter() {
         let begun = logits(model.as_ref());
         for (at, param) in adapted.list().iter().enumerate() {
             if param.name.contains("lora_B") {
-                adapted.set(at, &(Tensor::arange(param.master.numel() as i64, (Kind::Float, Device::Cpu)).sin() * 0.05).view_as(&param.master));
+                adapted.set(
+                    at,
+                    &(Tensor::arange(param.master.numel() as i64, (Kind::Float, Device::Cpu)).sin() * 0.05)
+                        .view_as(&param.master),
+                );
             }
         }
         let beside = logits(model.as_ref());
@@ -124,14 +135,25 @@ fn a_class_is_read_from_a_text_and_not_from_its_padding() {
             let long = Rows {
                 documents,
                 attend,
-                ..Rows::new(pad(&short.inputs, 0.0), pad(&short.targets, 0.0), pad(&short.weights, 0.0), short.counts.copy(), pad(&short.positions, 0.0))
+                ..Rows::new(
+                    pad(&short.inputs, 0.0),
+                    pad(&short.targets, 0.0),
+                    pad(&short.weights, 0.0),
+                    short.counts.copy(),
+                    pad(&short.positions, 0.0),
+                )
             };
             let logits = |rows: Rows<Tensor>| tch::no_grad(|| model.logits(&Batch::Rows(rows)));
             let (alone, padded) = (logits(short), logits(long));
             assert_eq!(alone.size(), [1, 1, 3]);
             let apart = close(&alone, &padded);
             assert!(apart < 1e-5, "{pool:?} of {}: {apart}", config.name());
-            assert!(params.list().iter().any(|param| param.name == if pool == Pool::Last { "score.weight" } else { "classifier.weight" }));
+            assert!(
+                params
+                    .list()
+                    .iter()
+                    .any(|param| param.name == if pool == Pool::Last { "score.weight" } else { "classifier.weight" })
+            );
         }
     }
 }

@@ -154,7 +154,9 @@ fn padded_texts_are_the_texts_alone() {
     for name in MODELS {
         let golden = Golden::open(name);
         let (ids, present) = (golden.tensor("input_ids"), golden.tensor("present"));
-        let read = |ids: Tensor, present: Tensor| tch::no_grad(|| golden.model.hidden(&Batch::Texts(Source { ids, present }), Pass::Eval));
+        let read = |ids: Tensor, present: Tensor| {
+            tch::no_grad(|| golden.model.hidden(&Batch::Texts(Source { ids, present }), Pass::Eval))
+        };
         let together = read(ids.shallow_clone(), present.shallow_clone());
         for row in 0..3 {
             let length = present.get(row).sum(Kind::Int64).int64_value(&[]);

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use ssl_data::batch::{Batch, Source};
+use ssl_model::Pass;
 use ssl_model::config::{
     BertConfig, ContrastiveConfig, ElectraConfig, GeneratorConfig, ModelConfig, ModernbertConfig, Parts, Pooling,
 };
 use ssl_model::params::{Params, Precision};
-use ssl_model::Pass;
 use ssl_model::weights::{self, CONFIG, File, WEIGHTS};
 use support::{Golden, distance};
 use tch::{Device, Kind, Tensor};

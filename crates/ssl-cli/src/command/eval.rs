@@ -26,8 +26,8 @@ use ssl_eval::word_analogy::{questions, word_analogy};
 use ssl_eval::word_similarity::{pairs, word_similarity};
 use ssl_eval::{Estimate, Table};
 
-use crate::args::EvalArgs;
 use crate::adapt::FinetuneConfig;
+use crate::args::EvalArgs;
 use crate::assemble::{CORPUS, Opened, Session, open_as, predicts_tokens, windows};
 use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};

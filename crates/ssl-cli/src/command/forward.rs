@@ -51,7 +51,8 @@ pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<Outcome> {
     })?;
     weights::write(&args.out, &tensors)?;
     let loss = tensors.iter().find(|(name, _)| name == "loss").map(|(_, loss)| loss.double_value(&[]));
-    let json = json!({ "out": args.out, "model": opened.dir, "tokens": read.len(), "vocab": opened.shape.vocab_size, "loss": loss });
+    let json =
+        json!({ "out": args.out, "model": opened.dir, "tokens": read.len(), "vocab": opened.shape.vocab_size, "loss": loss });
     let human = format!("{}: logits of {} tokens over {} ids", args.out.display(), read.len(), opened.shape.vocab_size);
     Ok(Outcome { json, human, code: 0 })
 }
@@ -63,7 +64,10 @@ fn check(opened: &Opened, ids: &[u32]) -> Result<()> {
         return Err(Refusal::usage(format!("{} tokens", ids.len()), format!("give from 1 to {context}, the model's context")));
     }
     if let Some(id) = ids.iter().find(|&&id| id >= opened.shape.vocab_size) {
-        return Err(Refusal::usage(format!("id {id} lies outside the vocabulary of {}", opened.shape.vocab_size), "give smaller ids"));
+        return Err(Refusal::usage(
+            format!("id {id} lies outside the vocabulary of {}", opened.shape.vocab_size),
+            "give smaller ids",
+        ));
     }
     Ok(())
 }

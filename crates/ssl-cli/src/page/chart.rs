@@ -57,7 +57,8 @@ impl Chart {
         let (Some(x), Some(y), true) = (Scale::tight([self.steps.0, self.steps.1].into_iter()), y_scale, finite) else {
             return String::new();
         };
-        let frame = Frame { x, y, across: self.across, width: self.width, height: if self.width > 700.0 { 340.0 } else { 270.0 } };
+        let frame =
+            Frame { x, y, across: self.across, width: self.width, height: if self.width > 700.0 { 340.0 } else { 270.0 } };
 
         let mut body = frame.axes();
         for (name, level) in &self.levels {
@@ -157,7 +158,12 @@ impl Frame {
             }
         }
         let (right, bottom) = (self.right(), self.bottom());
-        let _ = writeln!(out, "<text class=\"name\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", bottom + 18.0, escape(self.across));
+        let _ = writeln!(
+            out,
+            "<text class=\"name\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            bottom + 18.0,
+            escape(self.across)
+        );
         let _ = writeln!(out, "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom:.1}H{right:.1}\"/>");
         out
     }

@@ -46,8 +46,11 @@ impl Comparison<'_> {
         let items = |texts: &[String]| texts.iter().map(|text| format!("<li>{}</li>\n", escape(text))).collect::<String>();
         let heads: Vec<(&str, Column)> = self.heads.iter().map(|head| (head.as_str(), Column::Text)).collect();
         let charts: String = self.charts.iter().map(|(title, unit, curves)| self.chart(title, unit, curves)).collect();
-        let samples: String =
-            self.samples.iter().map(|(arm, text)| format!("<h3>{}</h3>\n<pre class=\"sample\">{}</pre>\n", escape(arm), escape(text))).collect();
+        let samples: String = self
+            .samples
+            .iter()
+            .map(|(arm, text)| format!("<h3>{}</h3>\n<pre class=\"sample\">{}</pre>\n", escape(arm), escape(text)))
+            .collect();
         let parts = [
             section("answers", "Answers", &format!("<ul class=\"answers\">\n{}</ul>\n", items(self.answers))),
             section("arms", "Arms", &table(&heads, self.rows)),

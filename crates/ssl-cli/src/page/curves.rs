@@ -63,5 +63,8 @@ fn noisy(points: Vec<Point>) -> Vec<Series> {
         return vec![Series { name: "train".into(), class: "train", points }];
     }
     let smoothed = smooth(&points, (points.len() / 100).clamp(5, 101));
-    vec![Series { name: "train".into(), class: "faint", points }, Series { name: "running median".into(), class: "train", points: smoothed }]
+    vec![
+        Series { name: "train".into(), class: "faint", points },
+        Series { name: "running median".into(), class: "train", points: smoothed },
+    ]
 }

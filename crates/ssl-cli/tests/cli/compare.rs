@@ -42,12 +42,15 @@ fn place() -> Place {
     place.write("words.toml", words);
     file.push_str("[arms.word2vec]\nfile = \"words.toml\"\n");
     for (size, width) in [("s", 8), ("m", 16), ("l", 32)] {
-        file.push_str(&format!("[arms.gpt-{size}]\nfile = \"run.toml\"\nfamily = \"gpt\"\nset = [\"model.gpt.width={width}\"]\n"));
+        file.push_str(&format!(
+            "[arms.gpt-{size}]\nfile = \"run.toml\"\nfamily = \"gpt\"\nset = [\"model.gpt.width={width}\"]\n"
+        ));
     }
     file.push_str("[tasks.lamps]\nfile = \"task.toml\"\n");
     place.write("compare.toml", file);
     place.write("task.toml", TASK);
-    let row = |i: usize| if i % 2 == 0 { format!("light\tcarried the lamp {i}\n") } else { format!("post\tforgot the letter {i}\n") };
+    let row =
+        |i: usize| if i % 2 == 0 { format!("light\tcarried the lamp {i}\n") } else { format!("post\tforgot the letter {i}\n") };
     let table = |from: usize, n: usize| "label\ttext\n".to_owned() + &(from..from + n).map(row).collect::<String>();
     place.write("train.tsv", table(0, 80));
     place.write("test.tsv", table(500, 40));
@@ -91,7 +94,10 @@ fn paradigms_meet_at_equal_cost_and_what_is_done_stays_done() {
     let before = std::fs::metadata(place.path("met/gpt-m/seed-1/metrics.jsonl")).expect("records").modified().expect("a time");
     let again = place.ssl(&compare);
     again.says(0, &[]);
-    assert_eq!(std::fs::metadata(place.path("met/gpt-m/seed-1/metrics.jsonl")).expect("records").modified().expect("a time"), before);
+    assert_eq!(
+        std::fs::metadata(place.path("met/gpt-m/seed-1/metrics.jsonl")).expect("records").modified().expect("a time"),
+        before
+    );
     let score = |document: &Value| document["verdicts"][1]["ranking"].clone();
     assert_eq!(score(&again.json()), score(&found));
 }

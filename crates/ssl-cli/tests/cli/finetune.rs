@@ -152,7 +152,11 @@ fn tags_answers_texts_and_preferences_are_learned() {
 
     let chat = "[task]\ntrain = [\"chat.jsonl\"]\nvalidation-share = 0.2\n[task.kind.chat]\n[adapt]\nepochs = 2.0\n";
     place.write("tune.toml", format!("{chat}{TUNE}"));
-    let turn = |i: usize| format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"boat {i}\"}}, {{\"role\": \"assistant\", \"content\": \"lamp {i}\"}}]}}\n");
+    let turn = |i: usize| {
+        format!(
+            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"boat {i}\"}}, {{\"role\": \"assistant\", \"content\": \"lamp {i}\"}}]}}\n"
+        )
+    };
     place.write("chat.jsonl", (0..40).map(turn).collect::<String>());
     let ran = place.ssl(&["finetune", "tune.toml", "--out", "chat", "--json"]);
     ran.says(0, &[]);

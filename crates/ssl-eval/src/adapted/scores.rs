@@ -158,7 +158,8 @@ fn texts(metric: WritingMetric, examples: &[Example], said: &[Said]) -> Result<S
         WritingMetric::Rouge => {
             let of = |kind| rouge(kind, &ours, &all).map(|found| found.iter().map(|one| one.f1).collect::<Vec<f64>>());
             let longest = of(Rouge::L)?;
-            let scores = vec![mean("rouge_l", &longest)?, mean("rouge_1", &of(Rouge::N(1))?)?, mean("rouge_2", &of(Rouge::N(2))?)?];
+            let scores =
+                vec![mean("rouge_l", &longest)?, mean("rouge_1", &of(Rouge::N(1))?)?, mean("rouge_2", &of(Rouge::N(2))?)?];
             Ok((scores, longest))
         }
     }

@@ -64,7 +64,8 @@ impl Optimizer for Layerwise {
     fn restore(&mut self, params: &Params, state: &BTreeMap<String, Tensor>) -> std::result::Result<(), String> {
         for group in &mut self.groups {
             let begin = format!("{}/", group.name());
-            let own = state.iter().filter_map(|(key, tensor)| Some((key.strip_prefix(&begin)?.to_owned(), tensor.shallow_clone())));
+            let own =
+                state.iter().filter_map(|(key, tensor)| Some((key.strip_prefix(&begin)?.to_owned(), tensor.shallow_clone())));
             group.inner.restore(&params.pick(&group.members), &own.collect()).map_err(|key| format!("{begin}{key}"))?;
         }
         Ok(())

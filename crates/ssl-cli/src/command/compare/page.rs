@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ssl_train::report::{Metrics, Record};
 
+use super::Arm;
 use super::plan::Plan;
 use super::size::Size;
 use super::verdict::{self, Verdict, Verdicts};
-use super::Arm;
 use crate::compare::CompareConfig;
 use crate::diagnose::Loaded;
 use crate::page::comparison::Comparison;
@@ -82,9 +82,10 @@ fn notes(plan: &Plan, arms: &[Arm], counted: bool) -> Vec<String> {
     for arm in arms.iter().filter(|arm| arm.planned.capped) {
         notes.push(format!("{} read the text as often as allowed and left the rest of the budget unspent.", arm.planned.label()));
     }
-    for (arm, task, reason) in arms.iter().flat_map(|arm| {
-        arm.tasks.iter().filter_map(|(task, found)| Some((arm.planned.label(), task, found.as_ref().err()?)))
-    }) {
+    for (arm, task, reason) in arms
+        .iter()
+        .flat_map(|arm| arm.tasks.iter().filter_map(|(task, found)| Some((arm.planned.label(), task, found.as_ref().err()?))))
+    {
         notes.push(format!("{arm} was not asked {task}: {reason}."));
     }
     notes

@@ -168,7 +168,8 @@ impl Arm<'_> {
                 capped = flops / per_step > most;
                 let steps = (flops / per_step).min(most).floor();
                 if steps < 1.0 {
-                    let message = format!("one step of {} costs {} operations, more than all may", self.name, words::scaled(per_step));
+                    let message =
+                        format!("one step of {} costs {} operations, more than all may", self.name, words::scaled(per_step));
                     return Err(Refusal::usage(message, "raise budget.flops, or give the arm a smaller batch"));
                 }
                 (Some(steps as u64), None)
@@ -228,4 +229,3 @@ fn write(path: &Path, text: &str) -> Result<()> {
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
-

@@ -82,10 +82,13 @@ impl Size {
                 words::scaled(*flops),
                 words::scaled(best * 10.0_f64.sqrt()),
             ),
-            (Some(best), None) => format!("size of {family}: about {} parameters in this time (bits a byte: {tried})", words::scaled(*best)),
+            (Some(best), None) => {
+                format!("size of {family}: about {} parameters in this time (bits a byte: {tried})", words::scaled(*best))
+            }
             (None, _) => {
                 let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.0, |point| point.0);
-                let side = if points.first().is_some_and(|first| first.0.total_cmp(&lowest).is_eq()) { "smaller" } else { "larger" };
+                let side =
+                    if points.first().is_some_and(|first| first.0.total_cmp(&lowest).is_eq()) { "smaller" } else { "larger" };
                 format!("size of {family}: the best of those tried is at their edge; try {side} ones (bits a byte: {tried})")
             }
         }

@@ -56,7 +56,9 @@ fn of_task(arms: &[Arm], task: &str) -> Result<Option<Verdict>> {
     let mut higher = true;
     for arm in arms {
         let Some((_, Ok(found))) = arm.tasks.iter().find(|(name, _)| name == task) else { continue };
-        let Some((result, value)) = main_result(found).and_then(|result| Some((result, result["value"].as_f64()?))) else { continue };
+        let Some((result, value)) = main_result(found).and_then(|result| Some((result, result["value"].as_f64()?))) else {
+            continue;
+        };
         metric = result["metric"].as_str().unwrap_or_default().to_owned();
         higher = result["higher_is_better"].as_bool().unwrap_or(true);
         scores.push((arm.planned.arm.clone(), value));

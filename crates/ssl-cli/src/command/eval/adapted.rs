@@ -27,7 +27,14 @@ pub(super) fn run(session: &Session, args: &EvalArgs, opened: &Opened, wall: Ins
     }
     let config = match &args.data {
         // Other examples stand in the place of the test.
-        Some(path) => TaskConfig { test: vec![path.clone()], train: Vec::new(), validation: Vec::new(), validation_share: 0.0, test_share: 0.0, ..adapted.config.task.clone() },
+        Some(path) => TaskConfig {
+            test: vec![path.clone()],
+            train: Vec::new(),
+            validation: Vec::new(),
+            validation_share: 0.0,
+            test_share: 0.0,
+            ..adapted.config.task.clone()
+        },
         None => adapted.config.task.clone(),
     };
     let task = Task::load_with(&config, &adapted.labels)?;
@@ -55,7 +62,12 @@ pub(super) fn run(session: &Session, args: &EvalArgs, opened: &Opened, wall: Ins
                 "task": config.name, "split": name, "metric": metric, "value": value, "stderr": stderr, "low": interval.low,
                 "high": interval.high, "n": split.examples.len(), "data_sha256": split.sha256,
             }));
-            lines.push(format!("{name:12} {metric:12} {value:.4} [{:.4}, {:.4}]  ({} examples)", interval.low, interval.high, split.examples.len()));
+            lines.push(format!(
+                "{name:12} {metric:12} {value:.4} [{:.4}, {:.4}]  ({} examples)",
+                interval.low,
+                interval.high,
+                split.examples.len()
+            ));
         }
     }
     let json = json!({ "model": opened.dir, "results": results, "wall_seconds": wall.elapsed().as_secs_f64() });

@@ -43,7 +43,8 @@ pub(super) fn judge(
         let each: Vec<f64> = predicted.iter().zip(&truth).map(|(a, b)| f64::from(u8::from(a == b))).collect();
         Estimate::mean(&each)
     };
-    let metric = |name: &str, predicted: &[usize]| Metric { name: name.into(), estimate: share(predicted), higher_is_better: true };
+    let metric =
+        |name: &str, predicted: &[usize]| Metric { name: name.into(), estimate: share(predicted), higher_is_better: true };
     Ok(vec![metric("probe_acc", &probe), metric("knn_acc", &vote)])
 }
 

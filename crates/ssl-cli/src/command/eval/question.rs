@@ -56,7 +56,11 @@ impl Question {
         let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
         let few = FewShot { shots: asked.shots as usize, seed };
         for (index, question) in questions.iter_mut().enumerate() {
-            let longest = question.texts.iter().map(|text| vocab.encode(text).map(|ids| ids.len())).collect::<ssl_data::Result<Vec<_>>>()?;
+            let longest = question
+                .texts
+                .iter()
+                .map(|text| vocab.encode(text).map(|ids| ids.len()))
+                .collect::<ssl_data::Result<Vec<_>>>()?;
             let room = context.saturating_sub(longest.into_iter().max().unwrap_or(0) + 1);
             question.context = few.prompt(vocab, &shown, &question.context, index as u64, None, room)?.text;
         }
@@ -144,7 +148,13 @@ impl Question {
             }
             Kind::Pair => {
                 let (good, bad) = (scored[0].nats, scored[1].nats);
-                let credit = if good < bad { 1.0 } else if good > bad { 0.0 } else { 0.5 };
+                let credit = if good < bad {
+                    1.0
+                } else if good > bad {
+                    0.0
+                } else {
+                    0.5
+                };
                 named(vec![("acc", credit)])
             }
         }
@@ -182,7 +192,12 @@ fn between(prompt: &str, choice: &str) -> &'static str {
 }
 
 /// The prompt up to the word, and for each class its word with what follows.
-fn by_words(config: &ClassificationConfig, first: &str, second: Option<&str>, labels: &[String]) -> Option<(String, Vec<String>)> {
+fn by_words(
+    config: &ClassificationConfig,
+    first: &str,
+    second: Option<&str>,
+    labels: &[String],
+) -> Option<(String, Vec<String>)> {
     const WORD: &str = "\u{1}";
     let prompt = config.prompt.as_ref()?;
     let filled = prompt.fill_with(|name| match name {

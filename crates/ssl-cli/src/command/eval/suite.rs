@@ -67,7 +67,8 @@ pub(super) fn run(session: &Session, args: &EvalArgs, opened: &Opened, file: &Pa
         }
         lines.push(format!("{name:16} {}", contamination::words(seen)));
     }
-    harness["contamination"] = found.iter().map(|(name, _, _, seen)| ((*name).clone(), seen.clone())).collect::<BTreeMap<_, _>>().into_iter().collect();
+    harness["contamination"] =
+        found.iter().map(|(name, _, _, seen)| ((*name).clone(), seen.clone())).collect::<BTreeMap<_, _>>().into_iter().collect();
     results::save(&out.join("results.json"), &format!("{harness:#}\n"))?;
     let json = json!({
         "model": opened.dir, "results": rows, "out": out, "wall_seconds": wall.elapsed().as_secs_f64(),
@@ -127,8 +128,10 @@ impl Judge<'_> {
         let vocab = self.opened.vocab()?;
         let (form, start) = (self.opened.objective().form(), self.opened.shape.config.start_token());
         let device = self.opened.params.device();
-        let scorer = Scorer::new(self.opened.model.as_ref(), vocab, form, start, device)?.with_greedy(matches!(kind, TaskKind::Cloze(_)));
-        let questions = Question::all(self.asked, task, &split.examples[..effective], self.seed, vocab, self.opened.model.context())?;
+        let scorer =
+            Scorer::new(self.opened.model.as_ref(), vocab, form, start, device)?.with_greedy(matches!(kind, TaskKind::Cloze(_)));
+        let questions =
+            Question::all(self.asked, task, &split.examples[..effective], self.seed, vocab, self.opened.model.context())?;
         let config = serde_json::to_string(self.asked)?;
         let key = |doc: usize| Key {
             task: blake3::hash(format!("{config} {} {}", split.sha256, self.seed).as_bytes()).to_hex().to_string(),
@@ -137,7 +140,11 @@ impl Judge<'_> {
         };
         let left: Vec<usize> = (0..questions.len()).filter(|&doc| ledger.get(&key(doc)).is_none()).collect();
         if left.len() < questions.len() {
-            self.session.progress.say(&format!("{} of {} examples were judged before", questions.len() - left.len(), questions.len()));
+            self.session.progress.say(&format!(
+                "{} of {} examples were judged before",
+                questions.len() - left.len(),
+                questions.len()
+            ));
         }
         for (done, docs) in left.chunks(CHUNK).enumerate() {
             self.session.progress.share("scoring", (done * CHUNK) as f64 / left.len() as f64);
@@ -153,8 +160,8 @@ impl Judge<'_> {
         ledger.sync()?;
         self.session.progress.finish();
         let samples = (0..questions.len()).map(|doc| ledger.get(&key(doc)).cloned()).collect::<Option<Vec<_>>>();
-        let samples = samples.ok_or_else(|| Refusal::input("the ledger lost an example", "remove ledger.jsonl and judge again"))?;
+        let samples =
+            samples.ok_or_else(|| Refusal::input("the ledger lost an example", "remove ledger.jsonl and judge again"))?;
         Ok((Question::metrics(kind, &samples), samples))
     }
 }
-

@@ -8,11 +8,11 @@ use ssl_data::batch::{Batch, Grid};
 use ssl_data::manifest::TOKENIZER;
 use ssl_data::sampler::shuffled;
 use ssl_data::task::{Encoded, Encoder, Task, TaskKind};
+use ssl_model::Model;
 use ssl_model::dpo::Dpo;
 use ssl_model::head::Headed;
 use ssl_model::params::Params;
 use ssl_model::weights::{self, CONFIG, WEIGHTS, write_config};
-use ssl_model::Model;
 use ssl_train::checkpoint::Companion;
 use ssl_train::feed::{self, Feed};
 use tch::Device;
@@ -216,4 +216,3 @@ impl Data {
         Ok(companions)
     }
 }
-

@@ -32,8 +32,11 @@ pub(super) fn set(params: &mut Params, adapt: &AdaptConfig, head: usize) {
 pub(super) fn keep_unread(params: &mut Params, model: &dyn Model, batch: &Batch<Tensor>) -> ssl_torch::Result<()> {
     let leaves: Vec<Tensor> = params.moved().list().iter().map(|param| param.leaf.shallow_clone()).collect();
     ssl_torch::guard(|| model.loss(batch, Pass::Train).total.backward())?;
-    let rates: Vec<f64> =
-        params.list().iter().map(|param| if param.rate > 0.0 && param.leaf.grad().defined() { param.rate } else { 0.0 }).collect();
+    let rates: Vec<f64> = params
+        .list()
+        .iter()
+        .map(|param| if param.rate > 0.0 && param.leaf.grad().defined() { param.rate } else { 0.0 })
+        .collect();
     ssl_torch::optimizer::drop_grads(&leaves)?;
     let names: std::collections::BTreeMap<String, f64> =
         params.list().iter().zip(rates).map(|(param, rate)| (param.name.clone(), rate)).collect();
