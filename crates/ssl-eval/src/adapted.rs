@@ -7,10 +7,11 @@ mod said;
 mod scores;
 mod span;
 
+use ssl_data::batch::{Batch, Grid, Source};
 use ssl_data::task::{Encoded, Encoder, Example, TaskKind};
 use ssl_model::head::{Pool, present_of};
 use ssl_model::{Model, Pass};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 pub use said::Said;
 pub use scores::{Judgement, Score};
@@ -160,4 +161,12 @@ fn in_batches(
         done += n;
     }
     Ok(found)
+}
+
+/// A source on a device.
+pub(crate) fn source(source: Source<Grid>, device: Device) -> Source<Tensor> {
+    match upload(Batch::Texts(source), device) {
+        Batch::Texts(source) => source,
+        Batch::Rows(_) | Batch::Pair(..) => unreachable!("texts stay texts"),
+    }
 }

@@ -106,7 +106,7 @@ pub(super) fn write(
         }
         if pairs {
             let texts: Vec<&[u32]> = some.iter().map(|&at| prompts[at].as_slice()).collect();
-            let (source, start) = asked.encoder.sources(&texts)?;
+            let (source, start) = asked.encoder.sources(&texts);
             let source = ssl_torch::guard(|| super::source(source, asked.device))?;
             let beam = Beam { max_tokens: most.min(asked.model.context()), ..Beam::default() };
             for (&at, ids) in some.iter().zip(beam.search(asked.model, &source, start, vocab.separator())?) {
