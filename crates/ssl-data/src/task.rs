@@ -4,6 +4,7 @@
 //! into rows of tokens, and a batch of rows is a [`Batch`](crate::batch::Batch) as in pretraining, so that models need no second way in.
 
 mod config;
+mod describe;
 mod encode;
 mod load;
 mod record;
@@ -53,8 +54,10 @@ pub enum Content {
         question: String,
         /// The passage.
         context: String,
-        /// Answers that people gave, in the order of the record; none where the passage does not answer.
+        /// Answers that people gave and that stand in the passage, in the order of the record; none where the passage does not answer.
         answers: Vec<Answer>,
+        /// The texts of all answers that people gave, whether they stand in the passage or not: what scores are computed against.
+        references: Vec<String>,
     },
     /// A text that is written from another.
     Writing {
@@ -139,6 +142,10 @@ pub struct Split {
     pub dropped: BTreeMap<Drop, u64>,
     /// The place of the first record left out, for messages.
     pub first_dropped: Option<String>,
+    /// Answers that were found at another place of their passage than the record says.
+    pub moved: u64,
+    /// Answers that stand nowhere in their passage; they remain as references.
+    pub lost: u64,
     /// SHA-256 of its files one after another, in hexadecimal; empty where it has none of its own.
     pub sha256: String,
 }
