@@ -110,6 +110,20 @@ pub enum Error {
     WindowStride { stride: usize, length: usize },
     #[error("window {index} of {windows} does not exist")]
     WindowIndex { index: u64, windows: u64 },
+    #[error("{}: {reason}", path.display())]
+    TaskFile { path: PathBuf, reason: String },
+    #[error(
+        "{bad} of {read} records for {split} were left out ({dropped}), more than {limit} and more than a share of {share}; the first: {first}"
+    )]
+    BadExamples { split: &'static str, bad: u64, read: u64, dropped: String, limit: u64, share: f64, first: String },
+    #[error("no example was left for {split}: {read} records read{}", if dropped.is_empty() { String::new() } else { format!(", {dropped}") })]
+    NoExamples { split: &'static str, read: u64, dropped: String },
+    #[error("all {examples} training examples are labelled {label:?}: there is nothing to tell apart")]
+    OneClass { label: String, examples: u64 },
+    #[error("a task of {kind} has no rows for {reader}")]
+    TaskReader { kind: &'static str, reader: &'static str },
+    #[error("rows of {length} tokens have no room for an example of {kind}")]
+    TaskLength { kind: &'static str, length: usize },
     #[error("stopped while preparing: {stage}")]
     Interrupted { stage: &'static str },
 }
@@ -159,6 +173,8 @@ impl Error {
             | Self::Exhausted { .. }
             | Self::WindowStride { .. }
             | Self::TrainTokenizer { .. }
+            | Self::TaskReader { .. }
+            | Self::TaskLength { .. }
             | Self::NoSpecial { .. } => ErrorKind::Config,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
             _ => ErrorKind::Input,
@@ -217,6 +233,14 @@ impl Error {
             Self::TrainTokenizer { .. } => "give more text, or ask for fewer tokens",
             Self::EmptySplit { .. } => "give more documents, or change data.validation-fraction",
             Self::WindowStride { .. } => "the stride must be at least 1 and at most the model's context",
+            Self::TaskFile { .. } => "see task.format, which is told by the file's name unless it is set",
+            Self::BadExamples { .. } => "see the first place and the fields that task.kind names, or raise task.bad-share",
+            Self::NoExamples { .. } => "see the fields that task.kind names, task.format and task.columns",
+            Self::OneClass { .. } => "see that task.kind names the label's field and that the files are not sorted by label",
+            Self::TaskReader { .. } => {
+                "words and passages are read by one stack of layers, texts are written by models that look back or have a decoder, conversations by the former; choices, gaps and minimal pairs are judged by likelihood"
+            }
+            Self::TaskLength { .. } => "take a model with a longer context",
             Self::Interrupted { .. } => "run the same command again to go on",
             _ => return None,
         };

@@ -65,6 +65,7 @@ pub mod sampler;
 pub mod scrub;
 pub mod shard;
 pub mod source;
+pub mod task;
 pub mod vocab;
 
 pub use error::{Error, ErrorKind, Result};

@@ -10,6 +10,7 @@ mod edges;
 pub mod fertility;
 mod load;
 mod merges;
+mod offsets;
 mod special;
 mod split;
 mod stream;

@@ -188,6 +188,11 @@ impl Bpe {
         ids.extend(parts.iter().filter_map(|part| part.0));
     }
 
+    /// How many bytes an id stands for.
+    pub(super) fn bytes_of(&self, id: u32) -> usize {
+        self.words.get(id as usize).map_or(0, Vec::len)
+    }
+
     /// The bytes of ids; unknown ids have none.
     pub(super) fn decode(&self, ids: &[u32]) -> Vec<u8> {
         ids.iter().filter_map(|&id| self.words.get(id as usize)).flatten().copied().collect()

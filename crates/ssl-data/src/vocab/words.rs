@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, HirKind};
@@ -83,7 +84,27 @@ impl Words {
     }
 
     pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
-        self.rule.each(text, |word| ids.push(self.ids.get(word).copied().unwrap_or(self.unknown)));
+        self.rule.each(text, |word| ids.push(self.id(word)));
+    }
+
+    /// The ids of a text, each with the bytes that it stands for.
+    pub(super) fn encode_with_offsets(&self, text: &str, take: &mut impl FnMut(u32, Range<usize>)) {
+        if !self.rule.lowercase {
+            return self.rule.each_at(text, &mut |word, bytes| take(self.id(word), bytes));
+        }
+        // A letter may have more or fewer bytes in lower case; by byte of the lower text, where its letter begins in the other.
+        let (mut lower, mut places) = (String::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+        for (at, char) in text.char_indices() {
+            lower.extend(char.to_lowercase());
+            places.resize(lower.len(), at);
+        }
+        places.push(text.len());
+        let end = |at: usize| places[at - 1] + text[places[at - 1]..].chars().next().map_or(0, char::len_utf8);
+        self.rule.each_at(&lower, &mut |word, bytes| take(self.id(word), places[bytes.start]..end(bytes.end)));
+    }
+
+    fn id(&self, word: &str) -> u32 {
+        self.ids.get(word).copied().unwrap_or(self.unknown)
     }
 }
 
@@ -111,30 +132,41 @@ impl Rule {
     /// Hands on the words of a text in order.
     fn each(self, text: &str, mut word: impl FnMut(&str)) {
         let text = if self.lowercase { lower(text) } else { Cow::Borrowed(text) };
-        if self.line_end {
-            for (line, last) in text.split_inclusive('\n').map(|line| (line.trim_end_matches('\n'), !line.ends_with('\n'))) {
-                self.line(line, &mut word);
-                if !last {
-                    word(LINE_END);
-                }
+        self.each_at(&text, &mut |found, _| word(found));
+    }
+
+    /// Hands on the words of a text that is in lower case where it must be, each with its bytes.
+    fn each_at(self, text: &str, word: &mut impl FnMut(&str, Range<usize>)) {
+        if !self.line_end {
+            return self.line(text, 0, word);
+        }
+        let mut from = 0;
+        for whole in text.split_inclusive('\n') {
+            let line = whole.trim_end_matches('\n');
+            self.line(line, from, word);
+            from += whole.len();
+            if line.len() < whole.len() {
+                word(LINE_END, from - 1..from);
             }
-        } else {
-            self.line(&text, &mut word);
         }
     }
 
-    fn line(self, text: &str, word: &mut impl FnMut(&str)) {
+    /// Hands on the words of a line that begins at byte `base`.
+    fn line(self, text: &str, base: usize, word: &mut impl FnMut(&str, Range<usize>)) {
         match self.split {
-            WordSplit::Whitespace => text.split_whitespace().for_each(word),
+            WordSplit::Whitespace => text.split_whitespace().for_each(|found| {
+                let at = base + (found.as_ptr() as usize - text.as_ptr() as usize);
+                word(found, at..at + found.len());
+            }),
             WordSplit::Words => {
                 let mut at = 0;
                 while at < text.len() {
                     let end = run(text, at);
                     if end > at {
-                        word(&text[at..end]);
+                        word(&text[at..end], base + at..base + end);
                         at = end;
                     } else if let Some(mark) = [UNKNOWN, LINE_END].into_iter().find(|mark| text[at..].starts_with(mark)) {
-                        word(mark);
+                        word(mark, base + at..base + at + mark.len());
                         at += mark.len();
                     } else {
                         at += text[at..].chars().next().map_or(1, char::len_utf8);
