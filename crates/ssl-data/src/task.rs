@@ -167,6 +167,18 @@ pub enum Drop {
     NoAnswer,
 }
 
+impl Role {
+    /// Its name in conversations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 /// A task with its examples.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Task {

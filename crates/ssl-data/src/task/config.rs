@@ -129,6 +129,12 @@ impl TaskKind {
         }
     }
 
+    /// Whether a model answers with a head of the task's own, rather than by writing or by likelihood.
+    #[must_use]
+    pub fn has_head(&self) -> bool {
+        matches!(self, Self::Classification(_) | Self::Tagging(_) | Self::Extraction(_))
+    }
+
     /// Whether examples bear labels out of a list.
     #[must_use]
     pub fn has_labels(&self) -> bool {

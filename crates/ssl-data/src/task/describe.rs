@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Content, Drop, Split, Task};
@@ -66,7 +67,52 @@ impl Task {
     }
 }
 
+impl Split {
+    /// What was left out, by reason.
+    #[must_use]
+    pub fn dropped_json(&self) -> Value {
+        self.dropped.iter().map(|(drop, count)| (drop.to_string(), (*count).into())).collect::<Map<String, Value>>().into()
+    }
+}
+
 impl Content {
+    /// What it holds, with the names of labels: what reports show of an example.
+    #[must_use]
+    pub fn to_json(&self, labels: &[String]) -> Value {
+        let name = |label: usize| labels.get(label).map_or("", String::as_str);
+        match self {
+            Self::Texts { first, second, label } => json!({ "text": first, "second": second, "label": name(*label) }),
+            Self::Words { words, tags } => json!({ "words": words, "tags": tags.iter().map(|&tag| name(tag)).collect::<Vec<_>>() }),
+            Self::Question { question, context, references, .. } => {
+                json!({ "question": question, "context": context, "references": references })
+            }
+            Self::Writing { source, targets } => json!({ "source": source, "targets": targets }),
+            Self::Turns(turns) => turns.iter().map(|turn| json!({ "role": turn.role.name(), "text": turn.text })).collect(),
+            Self::Preference { prompt, chosen, rejected } => json!({ "prompt": prompt, "chosen": chosen, "rejected": rejected }),
+            Self::Choice { prompt, choices, right } => json!({ "prompt": prompt, "choices": choices, "right": right }),
+            Self::Cloze { before, answer, after } => json!({ "before": before, "answer": answer, "after": after }),
+            Self::Pair { good, bad } => json!({ "good": good, "bad": bad }),
+        }
+    }
+
+    /// The texts that a model reads of it, without labels and answers.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Texts { first, second, .. } => [Some(first.as_str()), second.as_deref()].into_iter().flatten().collect(),
+            Self::Words { words, .. } => words.iter().map(String::as_str).collect(),
+            Self::Question { question, context, .. } => vec![question, context],
+            Self::Writing { source, .. } => vec![source],
+            Self::Turns(turns) => turns.iter().map(|turn| turn.text.as_str()).collect(),
+            Self::Preference { prompt, .. } => vec![prompt],
+            Self::Choice { prompt, choices, .. } => {
+                [prompt.as_str()].into_iter().chain(choices.iter().map(String::as_str)).collect()
+            }
+            Self::Cloze { before, answer, after } => vec![before, answer, after],
+            Self::Pair { good, .. } => vec![good],
+        }
+    }
+
     /// A hash of all that is read of it, without labels: equal for examples that are word for word the same.
     #[must_use]
     pub fn digest(&self) -> u64 {

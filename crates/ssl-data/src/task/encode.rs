@@ -15,6 +15,7 @@ mod read;
 mod write;
 
 use super::{ClassWeights, Content, Example, Task, TaskKind};
+use crate::batch::{Grid, Source};
 use crate::error::{Error, Result};
 use crate::vocab::{CLASS, END, PAD, TO, Vocab};
 
@@ -65,10 +66,24 @@ pub struct Encoded {
     pub cut: u32,
 }
 
+impl Encoded {
+    /// The positions that a model reads: of a pair, of its source.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        if self.source.is_empty() { self.ids.len() } else { self.source.len() }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Makes rows of examples for one model and one task.
 #[derive(Debug, Clone)]
-pub struct Encoder<'a> {
-    vocab: &'a Vocab,
+pub struct Encoder {
+    vocab: Vocab,
     length: usize,
     reader: Reader,
     kind: TaskKind,
@@ -94,12 +109,12 @@ const LEAST: usize = 8;
 /// Rows are as long as the next multiple of this, which is what devices are fast at.
 const ROUND: usize = 8;
 
-impl<'a> Encoder<'a> {
+impl Encoder {
     /// For a model that reads rows of up to `length` tokens.
     ///
     /// # Errors
     /// When such a model cannot do the task, rows are too short for any example, or the vocabulary lacks a special token.
-    pub fn new(vocab: &'a Vocab, length: usize, reader: Reader, kind: &TaskKind) -> Result<Self> {
+    pub fn new(vocab: &Vocab, length: usize, reader: Reader, kind: &TaskKind) -> Result<Self> {
         let fits = match kind {
             TaskKind::Classification(_) => true,
             TaskKind::Tagging(_) | TaskKind::Extraction(_) => reader != Reader::Pair,
@@ -118,7 +133,8 @@ impl<'a> Encoder<'a> {
         let (first, end, pad) = match reader {
             // The separator is what follows a text in pretraining, and so what is learned to follow it.
             Reader::Causal => (Some(separator), separator, separator),
-            Reader::Both => (Some(vocab.special(CLASS)?), end, vocab.special(PAD).unwrap_or(separator)),
+            // A diffusion's rows begin with the separator, and know no other mark.
+            Reader::Both => (Some(vocab.special(CLASS).unwrap_or(separator)), end, vocab.special(PAD).unwrap_or(separator)),
             Reader::Pair => (vocab.special(CLASS).ok(), end, vocab.special(PAD)?),
         };
         let mut to = vocab.special(TO).map_or_else(|_| vocab.encode("\n"), |id| Ok(vec![id]))?;
@@ -126,7 +142,31 @@ impl<'a> Encoder<'a> {
             to.push(separator);
         }
         let marks = Marks { separator, first, end, pad, to };
-        Ok(Self { vocab, length, reader, kind: kind.clone(), marks, class_weights: Vec::new() })
+        Ok(Self { vocab: vocab.clone(), length, reader, kind: kind.clone(), marks, class_weights: Vec::new() })
+    }
+
+    /// The vocabulary that it encodes with.
+    #[must_use]
+    pub fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// Whether a text is written from another by a decoder of its own.
+    #[must_use]
+    pub fn reads_pairs(&self) -> bool {
+        self.reader == Reader::Pair
+    }
+
+    /// What [`Self::prompt`] gave of several examples as one source, and the id that a decoder writes after.
+    #[must_use]
+    pub fn sources(&self, prompts: &[&[u32]]) -> (Source<Grid>, u32) {
+        let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(1).max(1);
+        let ids = |at: usize, prompt: &[u32]| i64::from(prompt.get(at).copied().unwrap_or(self.marks.pad));
+        let grid = |of: &dyn Fn(usize, &[u32]) -> i64| {
+            let data = prompts.iter().flat_map(|prompt| (0..longest).map(|at| of(at, prompt)).collect::<Vec<i64>>());
+            Grid::ids(data.collect(), longest)
+        };
+        (Source { ids: grid(&ids), present: grid(&|at, prompt| i64::from(at < prompt.len())) }, self.marks.pad)
     }
 
     /// The same with the weights that the configuration asks for, over the training examples of `task`.

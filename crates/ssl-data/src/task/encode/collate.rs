@@ -4,7 +4,7 @@ use super::{Encoded, Encoder, ROUND, Reader};
 use crate::batch::{Attend, Batch, Grid, Rows, Sentences, Source};
 use crate::task::TaskKind;
 
-impl Encoder<'_> {
+impl Encoder {
     /// A batch of rows, each filled up to the longest on its right: a row's own tokens and targets do not depend on the others.
     ///
     /// Padding is a document of its own wherever there is any, though rows that look back never see it: who takes a row's last token has

@@ -4,7 +4,7 @@ use super::{Encoded, Encoder, Reader};
 use crate::error::Result;
 use crate::task::{Answer, ClassificationConfig, ExtractionConfig, Long};
 
-impl Encoder<'_> {
+impl Encoder {
     pub(super) fn texts(
         &self,
         config: &ClassificationConfig,

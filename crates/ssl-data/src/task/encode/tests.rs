@@ -38,7 +38,7 @@ fn example(content: Content) -> Example {
     Example { id: "0".into(), origin, content }
 }
 
-fn rows(encoder: &Encoder<'_>, content: Content) -> Vec<Encoded> {
+fn rows(encoder: &Encoder, content: Content) -> Vec<Encoded> {
     let rows = encoder.encode(&example(content), 7).expect("encodes");
     for row in &rows {
         let n = row.ids.len();

@@ -14,7 +14,7 @@ const MARKS: [&str; 3] = ["<|system|>", "<|user|>", "<|assistant|>"];
 /// Tokens and whether each is learned.
 type Learned = (Vec<u32>, Vec<bool>);
 
-impl Encoder<'_> {
+impl Encoder {
     /// A target from its source. The source is cut to what is left beside `most` tokens, whatever the target's length, so that it reads
     /// the same where the target is yet to be written.
     pub(super) fn written(&self, source: &str, target: &str, most: usize) -> Result<Encoded> {
