@@ -79,7 +79,8 @@ pub(crate) fn of_rows(rows: Range<u64>, windows: u64, per_row: usize) -> Vec<u64
     rows.flat_map(|row| (0..per_row).map(move |k| (row + k * (windows / per_row)) % windows)).collect()
 }
 
-fn upload(batch: Batch<Grid>, device: Device) -> Batch<Tensor> {
+/// A batch on a device.
+pub(crate) fn upload(batch: Batch<Grid>, device: Device) -> Batch<Tensor> {
     let copied = batch.try_map(&mut |grid| {
         let host = match &grid {
             Grid::Ids { data, shape } => Tensor::from_slice(data).view(shape.as_slice()),

@@ -1,5 +1,7 @@
 //! What can go wrong in scoring and sampling.
 
+use std::path::PathBuf;
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -33,6 +35,22 @@ pub enum Error {
     Bootstrap { resamples: u64, level: f64 },
     #[error("this model does not write text")]
     NoDecoder,
+    #[error("this model does not predict tokens, so that it gives no text a likelihood")]
+    NotPredicting,
+    #[error("request {at} scores a text without a token")]
+    NoTokens { at: usize },
+    #[error("text stands after gap {at}, and this model reads only what stands before")]
+    Gap { at: usize },
+    #[error("the answer to question {at} is choice {answer} of {choices}, counted from 0")]
+    Choice { at: usize, answer: usize, choices: usize },
+    #[error("example {at} has {features} features and the first {expected}")]
+    Features { at: usize, features: usize, expected: usize },
+    #[error("{} cannot be {what}: {source}", path.display())]
+    File { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{}:{line} is no record of this ledger: {reason}", path.display())]
+    Ledger { path: PathBuf, line: usize, reason: String },
+    #[error("the record of document {doc} would not be read back as it is: {reason}")]
+    Record { doc: u64, reason: String },
     #[error("stopped")]
     Stopped,
     #[error(transparent)]
