@@ -135,7 +135,17 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                 ssl_eval::Error::NonFinite { .. } => (5, None),
                 ssl_eval::Error::Stopped => (REQUEUE, None),
                 ssl_eval::Error::Bootstrap { .. } | ssl_eval::Error::Class { .. } => (2, None),
-                ssl_eval::Error::Empty
+                ssl_eval::Error::NotPredicting => {
+                    (2, Some("choices, gaps and pairs are judged by models that predict tokens; others have probes".into()))
+                }
+                ssl_eval::Error::Gap { .. } => (2, Some("leave nothing after the gap, or name a BERT or a T5".into())),
+                ssl_eval::Error::File { source, .. } => file("write", source, None),
+                ssl_eval::Error::Ledger { .. } => (3, Some("remove that line, or the file, and judge again".into())),
+                ssl_eval::Error::NoTokens { .. }
+                | ssl_eval::Error::Choice { .. }
+                | ssl_eval::Error::Features { .. }
+                | ssl_eval::Error::Record { .. }
+                | ssl_eval::Error::Empty
                 | ssl_eval::Error::Unequal { .. }
                 | ssl_eval::Error::NotFinite { .. }
                 | ssl_eval::Error::Confidence { .. }
@@ -155,7 +165,8 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
 
 fn data(fault: &ssl_data::Error) -> (u8, Option<String>) {
     if let ssl_data::Error::Io { action, source, .. } = fault {
-        return file(action, source, fault.hint());
+        let missing = (source.kind() == Io::NotFound).then(|| "check the path, which begins in the working directory".to_owned());
+        return file(action, source, fault.hint().or(missing));
     }
     let code = match fault.kind() {
         ErrorKind::Config => 2,

@@ -87,7 +87,9 @@ pub fn choose(scorer: &Scorer<'_>, questions: &[Question], delimiter: &str, stop
 }
 
 impl Answered {
-    fn new(scored: Vec<Scored>, choices: &[String]) -> Self {
+    /// From what each choice was scored; bytes are those of `choices`.
+    #[must_use]
+    pub fn new(scored: Vec<Scored>, choices: &[String]) -> Self {
         let least = |of: &dyn Fn(usize) -> f64| first_least((0..scored.len()).map(of));
         Self {
             by_sum: least(&|at| scored[at].nats),

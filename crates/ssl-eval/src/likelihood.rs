@@ -22,7 +22,7 @@ use ssl_data::batch::Attend;
 use ssl_data::objective::Form;
 use ssl_data::vocab::{CLASS, END, Edges, MASK, PAD, Vocab, sentinel};
 use ssl_model::{Model, Pass};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use crate::bits_per_byte::upload;
 use crate::error::{Error, Result};

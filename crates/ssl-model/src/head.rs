@@ -14,7 +14,7 @@
 //! Axes: b rows, t positions, d width, c classes.
 
 use serde::{Deserialize, Serialize};
-use ssl_data::batch::{Batch, Rows, Source};
+use ssl_data::batch::{Batch, Source};
 use tch::{Kind, Tensor};
 
 use crate::config::ModelConfig;

@@ -23,12 +23,12 @@ use crate::outcome::{Outcome, REQUEUE};
 use crate::signal;
 
 /// What an arm came to.
-pub(super) struct Arm {
-    pub(super) planned: Planned,
+struct Arm {
+    planned: Planned,
     /// What `ssl train` said.
-    pub(super) trained: Value,
+    trained: Value,
     /// What `ssl finetune` said of each task, or why it was not asked.
-    pub(super) tasks: Vec<(String, Result<Value, String>)>,
+    tasks: Vec<(String, Result<Value, String>)>,
 }
 
 /// Runs what is not done yet, and tells what all came to.

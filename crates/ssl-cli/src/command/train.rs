@@ -7,7 +7,7 @@ mod report;
 pub(crate) mod start;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -37,7 +37,7 @@ use self::listener::Listener;
 use self::meeting::Meeting;
 use self::start::Start;
 use crate::args::TrainArgs;
-use crate::assemble::{CHECKPOINTS, CORPUS, Session, home, precision, predicts_tokens, resolve, windows};
+use crate::assemble::{CORPUS, Session, home, precision, predicts_tokens, resolve, windows};
 use crate::budget::Budget;
 use crate::command::prepare::run_dir;
 use crate::launch::Launch;

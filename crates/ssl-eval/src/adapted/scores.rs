@@ -7,7 +7,7 @@ use super::said::{Said, largest};
 use crate::bleu;
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::error::Result;
-use crate::metric::calibration::{Prediction, expected_error};
+use crate::metric::calibration::Calibration;
 use crate::metric::classification::{Guess, matthews, scorer};
 use crate::metric::rouge::{Rouge, rouge};
 use crate::metric::spans::{self, Spans};
@@ -72,13 +72,14 @@ type Scored = (Vec<Score>, Vec<f64>);
 
 fn classes(count: usize, examples: &[Example], said: &[Said]) -> Result<Scored> {
     let mut guesses = Vec::with_capacity(said.len());
-    let mut sure = Vec::with_capacity(said.len());
+    let (mut confidences, mut right) = (Vec::with_capacity(said.len()), Vec::with_capacity(said.len()));
     for (example, said) in examples.iter().zip(said) {
         let (Content::Texts { label, .. }, Said::Class(shares)) = (&example.content, said) else { continue };
         let predicted = largest(shares);
         guesses.push(Guess { truth: *label, predicted });
         let confidence = f64::from(shares.get(predicted).copied().unwrap_or(0.0)).clamp(0.0, 1.0);
-        sure.push(Prediction { confidence, right: *label == predicted });
+        confidences.push(confidence);
+        right.push(*label == predicted);
     }
     let each: Vec<f64> = guesses.iter().map(|guess| f64::from(u8::from(guess.truth == guess.predicted))).collect();
     let how = Bootstrap::default();
@@ -86,7 +87,7 @@ fn classes(count: usize, examples: &[Example], said: &[Said]) -> Result<Scored> 
         mean("accuracy", &each)?,
         score("f1_macro", how.interval(&guesses, scorer(count, Measure::F1, Average::Macro))?),
         score("matthews", how.interval(&guesses, matthews(count))?),
-        score("ece", how.interval(&sure, expected_error)?),
+        score("ece", Calibration::new(&confidences, &right)?.error(&how)?),
     ];
     Ok((scores, each))
 }

@@ -40,7 +40,7 @@ impl Worker {
         }
         let mut command = Command::new(&self.program);
         command.args(&self.flags).args(["--json", verb]).arg(file).arg("--out").arg(dir);
-        set.iter().for_each(|one| drop(command.args(["--set", one])));
+        command.args(set.iter().flat_map(|one| ["--set", one]));
         // A terminal's Ctrl-C must not reach it by itself: a second signal would end it at once.
         command.process_group(0);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start this program again")?;

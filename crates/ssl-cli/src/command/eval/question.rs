@@ -135,7 +135,9 @@ impl Question {
         let named = |scores: Vec<(&str, f64)>| scores.into_iter().map(|(name, score)| (name.to_owned(), score)).collect();
         match self.kind {
             Kind::Choice => {
-                let answered = Answered::new(scored.to_vec(), &self.texts);
+                // The space before a choice is none of its bytes.
+                let bare: Vec<String> = self.texts.iter().map(|text| text.trim_start().to_owned()).collect();
+                let answered = Answered::new(scored.to_vec(), &bare);
                 named(vec![
                     ("acc", one(answered.by_sum == self.right)),
                     ("acc_norm", one(answered.by_bytes == self.right)),

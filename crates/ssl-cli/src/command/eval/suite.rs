@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use ssl_data::task::{Split, Task, TaskKind};
 use ssl_eval::Estimate;
 use ssl_eval::likelihood::Scorer;

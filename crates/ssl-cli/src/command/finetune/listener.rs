@@ -64,9 +64,7 @@ impl<'a> Listener<'a> {
     }
 
     fn log(&mut self, record: &Record) {
-        if let Err(fault) = self.metrics.write(record) {
-            self.session.progress.say(&format!("warning: {fault}; training goes on without this record"));
-        }
+        self.metrics.log(record);
     }
 }
 
