@@ -155,7 +155,10 @@ fn conversations_preferences_choices_gaps_and_pairs_are_read() {
 {"messages": [{"role": "robot", "content": "a"}]}"#;
     let task = load("x.jsonl", lines, chat).expect("loads");
     let Content::Turns(turns) = contents(&task.train)[0] else { unreachable!("turns") };
-    assert_eq!(turns.iter().map(|turn| (turn.role, turn.text.as_str())).collect::<Vec<_>>(), [(Role::User, "a"), (Role::Assistant, "b")]);
+    assert_eq!(
+        turns.iter().map(|turn| (turn.role, turn.text.as_str())).collect::<Vec<_>>(),
+        [(Role::User, "a"), (Role::Assistant, "b")]
+    );
     assert_eq!(task.train.dropped, BTreeMap::from([(Drop::NoField, 1), (Drop::NoAnswer, 1)]));
 
     let preference = json!({ "preference": { "prompt": "Q: {p}", "chosen": "{c}", "rejected": "{r}" } });
@@ -179,8 +182,7 @@ fn conversations_preferences_choices_gaps_and_pairs_are_read() {
     assert_eq!(found.iter().map(|(right, _)| *right).collect::<Vec<_>>(), [0, 1, 0, 1, 2, 0, 2]);
     assert_eq!(dropped, BTreeMap::from([(Drop::NoAnswer, 2)]));
     let expect = (vec![(1, 2)], BTreeMap::new());
-    let templates =
-        json!({ "choice": { "prompt": "{q}", "choices": ["{q} {a}", "{q} {b}"], "answer": "n", "first-number": 1, "normalise": "none" } });
+    let templates = json!({ "choice": { "prompt": "{q}", "choices": ["{q} {a}", "{q} {b}"], "answer": "n", "first-number": 1, "normalise": "none" } });
     assert_eq!(right(templates, r#"{"q": "?", "a": "x", "b": "y", "n": "2"}"#), expect);
 
     let cloze = json!({ "cloze": { "text": "{t}", "answer": "{a}" } });
@@ -232,7 +234,8 @@ fn splits_are_cut_by_what_texts_say_and_repeats_are_counted() {
 
 #[test]
 fn the_questions_of_a_passage_stay_together() {
-    let lines: Vec<String> = (0..200).map(|n| question(&format!("ab {}", n / 10), &json!([{ "text": "ab", "answer_start": 0 }]))).collect();
+    let lines: Vec<String> =
+        (0..200).map(|n| question(&format!("ab {}", n / 10), &json!([{ "text": "ab", "answer_start": 0 }]))).collect();
     let dir = folder(&[("x.jsonl", &lines.join("\n"))]);
     let value = json!({ "train": [dir.path().join("x.jsonl")], "validation-share": 0.4, "kind": { "extraction": {} } });
     let task = Task::load(&config(value)).expect("loads");
@@ -247,7 +250,11 @@ fn what_data_gets_wrong_is_told_or_counted() {
     let split = drops("1,\n0,\"  \"\n,x\n1,\"open\n0,fine\n1\n");
     assert_eq!(split.dropped, BTreeMap::from([(Drop::Broken, 2), (Drop::NoField, 1), (Drop::Empty, 2)]));
     assert_eq!(split.examples.len(), 1001);
-    assert!(split.describe().starts_with("1001 examples; 5 left out: 2 broken, 1 no-field, 2 empty (the first: "), "{}", split.describe());
+    assert!(
+        split.describe().starts_with("1001 examples; 5 left out: 2 broken, 1 no-field, 2 empty (the first: "),
+        "{}",
+        split.describe()
+    );
     assert!(split.first_dropped.expect("a place").contains("x.csv:1002: empty"));
 
     // Too many are an error with the place of the first.

@@ -172,8 +172,7 @@ impl Encoder {
     /// The same with the weights that the configuration asks for, over the training examples of `task`.
     #[must_use]
     pub fn weighing(self, task: &Task) -> Self {
-        let balanced =
-            matches!(&self.kind, TaskKind::Classification(config) if config.class_weights == ClassWeights::Balanced);
+        let balanced = matches!(&self.kind, TaskKind::Classification(config) if config.class_weights == ClassWeights::Balanced);
         Self { class_weights: if balanced { task.balanced_weights() } else { Vec::new() }, ..self }
     }
 

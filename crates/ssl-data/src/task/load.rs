@@ -64,9 +64,8 @@ impl Task {
             task.check_classes()?;
         }
         let seen: HashSet<u64> = task.train.examples.iter().map(|example| example.content.digest()).collect();
-        let repeated = |split: &Split| {
-            split.examples.iter().filter(|example| seen.contains(&example.content.digest())).count() as u64
-        };
+        let repeated =
+            |split: &Split| split.examples.iter().filter(|example| seen.contains(&example.content.digest())).count() as u64;
         task.repeated = [repeated(&task.validation), repeated(&task.test)];
         Ok(task)
     }
@@ -118,13 +117,7 @@ fn targets(config: &TaskConfig) -> [&[PathBuf]; 3] {
 }
 
 /// Reads the files of a split.
-fn split(
-    config: &TaskConfig,
-    name: &'static str,
-    paths: &[PathBuf],
-    targets: &[PathBuf],
-    labels: &mut Labels,
-) -> Result<Split> {
+fn split(config: &TaskConfig, name: &'static str, paths: &[PathBuf], targets: &[PathBuf], labels: &mut Labels) -> Result<Split> {
     let mut split = Split::default();
     if paths.is_empty() {
         return Ok(split);

@@ -88,7 +88,8 @@ mod tests {
     use super::*;
     use crate::config::TokenizerConfig;
 
-    const TEXTS: [&str; 3] = ["The bird sings, \"lo\" — it's 42 İstanbul.\nnaïve 天地", "a b c the bird sang", "天地玄黄 宇宙洪荒"];
+    const TEXTS: [&str; 3] =
+        ["The bird sings, \"lo\" — it's 42 İstanbul.\nnaïve 天地", "a b c the bird sang", "天地玄黄 宇宙洪荒"];
 
     fn vocab(config: &str) -> Vocab {
         let config: TokenizerConfig = serde_json::from_str(config).expect("a configuration");
@@ -134,7 +135,12 @@ mod tests {
         }
         let bpe = vocab(r#"{"byte-bpe": {"vocab-tokens": 290}}"#);
         let text = "the bird 天";
-        let bytes: Vec<u8> = bpe.encode_with_offsets(text).expect("encodes").into_iter().flat_map(|(_, bytes)| text.as_bytes()[bytes].to_vec()).collect();
+        let bytes: Vec<u8> = bpe
+            .encode_with_offsets(text)
+            .expect("encodes")
+            .into_iter()
+            .flat_map(|(_, bytes)| text.as_bytes()[bytes].to_vec())
+            .collect();
         assert_eq!(bytes, text.as_bytes());
     }
 

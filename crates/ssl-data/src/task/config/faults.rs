@@ -22,9 +22,7 @@ impl TaskConfig {
         faults.check(both < 1.0 || !(both.is_finite()), "test-share", message, "0.1 of each is common");
         let message = format!("{} is not a share", self.bad_share);
         faults.check((0.0..=1.0).contains(&self.bad_share), "bad-share", message, "1 lets everything pass, 0.01 is the default");
-        for (key, most) in
-            [("max-train", self.max_train), ("max-validation", self.max_validation), ("max-test", self.max_test)]
-        {
+        for (key, most) in [("max-train", self.max_train), ("max-validation", self.max_validation), ("max-test", self.max_test)] {
             faults.check(most != Some(0), key, "no example would be left", "leave it out to take all");
         }
         let names: BTreeSet<&String> = self.columns.iter().collect();
@@ -47,7 +45,12 @@ impl TaskConfig {
                 faults.field(kind, "token", &config.token);
                 faults.field(kind, "tag", &config.tag);
                 let differ = config.token != config.tag;
-                faults.check(differ, "kind.tagging.tag", "it is the column of the words", "in CoNLL-2003 it is \"4\", in WNUT \"2\"");
+                faults.check(
+                    differ,
+                    "kind.tagging.tag",
+                    "it is the column of the words",
+                    "in CoNLL-2003 it is \"4\", in WNUT \"2\"",
+                );
             }
             TaskKind::Extraction(config) => {
                 positive(faults, "stride-tokens", config.stride_tokens, "128 is BERT's");
@@ -84,7 +87,12 @@ impl TaskConfig {
                 faults.field(kind, "answer", &config.answer);
                 config.choices.templates().iter().for_each(|template| faults.template(kind, "choices", template));
                 let some = !config.choices.templates().is_empty();
-                faults.check(some, "kind.choice.choices", "there is nothing to choose from", "name a field with a list, or two templates");
+                faults.check(
+                    some,
+                    "kind.choice.choices",
+                    "there is nothing to choose from",
+                    "name a field with a list, or two templates",
+                );
             }
             TaskKind::Cloze(config) => {
                 faults.template(kind, "text", &config.text);
@@ -110,7 +118,12 @@ impl TaskConfig {
         for (split, sources, targets) in sides {
             let message = format!("{} files for the {} of task.{split}", targets.len(), sources.len());
             let fine = !any || sources.len() == targets.len();
-            faults.check(fine, &format!("kind.writing.targets-{split}"), message, "name a file of targets for each file of sources");
+            faults.check(
+                fine,
+                &format!("kind.writing.targets-{split}"),
+                message,
+                "name a file of targets for each file of sources",
+            );
         }
         let lines = !any || matches!(self.format, TaskFormat::Auto | TaskFormat::Lines);
         faults.check(lines, "format", "targets of their own belong to lines", "leave it out");

@@ -61,7 +61,12 @@ impl Encoder {
 }
 
 /// One list of each row, filled up to `length`.
-fn grid<'a, I: Iterator<Item = i64> + 'a>(rows: &[&'a Encoded], length: usize, fill: i64, list: impl Fn(&'a Encoded) -> I) -> Grid {
+fn grid<'a, I: Iterator<Item = i64> + 'a>(
+    rows: &[&'a Encoded],
+    length: usize,
+    fill: i64,
+    list: impl Fn(&'a Encoded) -> I,
+) -> Grid {
     let padded = |&row: &&'a Encoded| list(row).chain(std::iter::repeat(fill)).take(length).collect::<Vec<i64>>();
     Grid::ids(rows.iter().flat_map(padded).collect(), length)
 }

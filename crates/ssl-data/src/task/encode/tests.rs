@@ -203,7 +203,8 @@ fn answers_are_found_again_in_every_window() {
 #[test]
 fn targets_are_written_after_their_sources() {
     let writing = kind(json!({ "writing": { "source": "{a}", "target": "{b}", "metric": "rouge", "max-new-tokens": 6 } }));
-    let content = |source: &str, target: &str| Content::Writing { source: source.into(), targets: vec![target.into(), "x".into()] };
+    let content =
+        |source: &str, target: &str| Content::Writing { source: source.into(), targets: vec![target.into(), "x".into()] };
     let vocab = gpt();
     let encode = |text: &str| vocab.encode(text).expect("encodes");
     let separator = vocab.separator();
@@ -211,7 +212,8 @@ fn targets_are_written_after_their_sources() {
     let row = rows(&encoder, content("the bird", "the cat")).remove(0);
     let whole = [&[separator], &encode("the bird")[..], &encode("\n"), &encode("the cat"), &[separator]].concat();
     assert_eq!((&row.ids[..], &row.targets[..]), (&whole[..whole.len() - 1], &whole[1..]));
-    let learned: Vec<u32> = row.targets.iter().zip(&row.weights).filter(|(_, weight)| **weight > 0.0).map(|(id, _)| *id).collect();
+    let learned: Vec<u32> =
+        row.targets.iter().zip(&row.weights).filter(|(_, weight)| **weight > 0.0).map(|(id, _)| *id).collect();
     assert_eq!(learned, [&encode("the cat")[..], &[separator]].concat());
     let prompt = encoder.prompt(&example(content("the bird", "the cat"))).expect("encodes");
     assert_eq!(prompt, whole[..prompt.len()]);

@@ -17,7 +17,8 @@ const ROW_BYTES: usize = 1 << 20;
 pub(super) fn read(path: &Path, comma: char, quotes: bool, columns: &[String], sink: Sink<'_>) -> Result<()> {
     let names = (!columns.is_empty()).then(|| columns.to_vec());
     let row = Row::default();
-    let mut table = Table { comma, quotes, named: names.is_some(), names, held: vec![], bytes: 0, queue: VecDeque::new(), row, sink };
+    let mut table =
+        Table { comma, quotes, named: names.is_some(), names, held: vec![], bytes: 0, queue: VecDeque::new(), row, sink };
     lines(path, &mut |line| match line {
         Ok(line) => table.take(line),
         Err(lost) => {

@@ -94,7 +94,11 @@ fn sentences_are_lists_of_their_columns() {
     // The words of a file whose lines have tabs may begin with #.
     let first = json!({ "id": "s-1", "1": ["#one", "two"], "2": ["O", "B-x"] });
     assert_eq!(all, [(3, Ok(first)), (7, Ok(json!({ "1": ["#"], "2": ["O"] })))]);
-    let all = found("x.bio", b"EU B-org\n# O\n# a comment of words\nx O\n\ny\nz O\n\n\xff O\nw O\n\nlast O", json!({ "columns": ["word"] }));
+    let all = found(
+        "x.bio",
+        b"EU B-org\n# O\n# a comment of words\nx O\n\ny\nz O\n\n\xff O\nw O\n\nlast O",
+        json!({ "columns": ["word"] }),
+    );
     assert_eq!(all[0], (1, Ok(json!({ "word": ["EU", "#", "x"], "2": ["B-org", "O", "O"] }))));
     assert_eq!(all[1], lost(7, "2 cells in a sentence of 1 columns"));
     assert!(all[2].0 == 9 && all[2].1.is_err());
