@@ -215,8 +215,8 @@ fn what_a_model_writes_is_greedy_and_anything_else_is_not() {
             continue;
         }
         found += 1;
-        let requests =
-            [continuation.as_str(), &[&continuation, " q!"].concat()].map(|continuation| Request { context, continuation });
+        let longer = [continuation.as_str(), " q!"].concat();
+        let requests = [continuation.as_str(), &longer].map(|continuation| Request { context, continuation });
         let scored = scorer.continuations(&requests, GO_ON).expect("scores");
         assert!(scored[0].greedy && !scored[1].greedy, "{context:?} {continuation:?}");
     }
@@ -415,11 +415,13 @@ fn what_cannot_be_scored_is_told() {
         assert!(matches!(new(&*model, &vocab, form), Err(Error::NotPredicting)));
     }
     let bare = self::vocab(&[]);
-    assert!(matches!(new(&*built(&gpt(), &bare), &bare, Form::Both), Err(Error::Data(_))));
+    let plain = built(&gpt(), &bare);
+    assert!(matches!(new(&*plain, &bare, Form::Both), Err(Error::Data(_))));
     let shape = ElectraConfig { layers: 1, heads: 2, width: 32, embedding_width: 32, ..ElectraConfig::default() };
     let generator = GeneratorConfig { width: Some(16), heads: Some(1), ..GeneratorConfig::default() };
     let electra = ModelConfig::Electra(ElectraConfig { context_tokens: 16, generator, ..shape });
-    assert!(matches!(new(&*built(&electra, &vocab), &vocab, Form::Both), Err(Error::NotPredicting)));
+    let electra = built(&electra, &vocab);
+    assert!(matches!(new(&*electra, &vocab, Form::Both), Err(Error::NotPredicting)));
 
     let scorer = new(&*model, &vocab, Form::Causal).expect("a scorer");
     let gap = Gap { before: "the", answer: " dog", after: " sleeps" };

@@ -21,15 +21,10 @@ fn bert() -> ModelConfig {
 }
 
 fn all() -> Vec<ModelConfig> {
-    let llama = LlamaConfig {
-        layers: 2,
-        heads: 2,
-        kv_heads: 2,
-        width: 16,
-        feed_forward_width: 24,
-        context_tokens: 16,
-        ..LlamaConfig::default()
-    };
+    let llama = serde_json::json!({
+        "layers": 2, "heads": 2, "kv-heads": 2, "width": 16, "feed-forward-width": 24, "context-tokens": 16,
+    });
+    let llama: LlamaConfig = serde_json::from_value(llama).unwrap();
     let t5 = T5Config { layers: 1, heads: 2, width: 16, dropout: 0.0, ..T5Config::default() };
     vec![gpt(), ModelConfig::Llama(llama), bert(), ModelConfig::T5(t5)]
 }
@@ -130,17 +125,17 @@ fn a_class_is_read_from_a_text_and_not_from_its_padding() {
             let (model, params) = headed(&config, &HeadConfig::Classes { count: 3, pool });
             let attend = if matches!(config, ModelConfig::Bert(_)) { Attend::Both } else { Attend::Causal };
             let short = Rows { weights: rows(1, 5, Attend::Both).weights.zeros_like(), ..rows(1, 5, attend.shallow()) };
-            let pad = |x: &Tensor, value: f64| x.constant_pad_nd_value([0, 3], value);
+            let pad = |x: &Tensor| x.constant_pad_nd([0, 3]);
             let documents = Some(Tensor::from_slice(&[0_i64, 0, 0, 0, 0, 1, 1, 1]).unsqueeze(0));
             let long = Rows {
                 documents,
                 attend,
                 ..Rows::new(
-                    pad(&short.inputs, 0.0),
-                    pad(&short.targets, 0.0),
-                    pad(&short.weights, 0.0),
+                    pad(&short.inputs),
+                    pad(&short.targets),
+                    pad(&short.weights),
                     short.counts.copy(),
-                    pad(&short.positions, 0.0),
+                    pad(&short.positions),
                 )
             };
             let logits = |rows: Rows<Tensor>| tch::no_grad(|| model.logits(&Batch::Rows(rows)));
