@@ -9,7 +9,9 @@ use serde_json::json;
 use super::*;
 
 /// Line, and fields or what is told.
-fn found(name: &str, bytes: &[u8], config: Value) -> Vec<(u64, Result<Value, String>)> {
+type Told = (u64, std::result::Result<Value, String>);
+
+fn found(name: &str, bytes: &[u8], config: Value) -> Vec<Told> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join(name);
     fs::write(&path, bytes).expect("writes");
@@ -27,7 +29,7 @@ fn found(name: &str, bytes: &[u8], config: Value) -> Vec<(u64, Result<Value, Str
     all
 }
 
-fn lost(line: u64, told: &str) -> (u64, Result<Value, String>) {
+fn lost(line: u64, told: &str) -> Told {
     (line, Err(told.into()))
 }
 
