@@ -233,8 +233,9 @@ fn from_both_sides_each_token_is_masked_with_the_rest_of_its_word() {
     let text = "the zebra mind";
     let ids = vocab.encode(text).expect("ids");
     let whole = [vec![class], ids.clone(), vec![end]].concat();
-    // By its text: a token that begins with a space begins a word.
-    let begins = |at: usize| at >= ids.len() || vocab.decode(&[ids[at]]).starts_with(' ');
+    // By its text: a word begins with the token that begins with a space, or follows one that is nothing else.
+    let text_of = |at: usize| vocab.decode(&[ids[at]]);
+    let begins = |at: usize| at >= ids.len() || text_of(at).starts_with(' ') || text_of(at - 1).trim().is_empty();
     let (mut expect, mut longest) = (0.0, 0);
     for at in 0..ids.len() {
         let word = (at + 1..=ids.len()).find(|&next| begins(next)).expect("an end");

@@ -20,7 +20,7 @@ use tch::{Kind, Tensor};
 use crate::config::ModelConfig;
 use crate::init::{Role, Scheme};
 use crate::layer::{Linear, dropped, present};
-use crate::model::{Loss, Model, Pass};
+use crate::model::{Decode, Loss, Model, Pass};
 use crate::params::Params;
 
 /// What a head predicts.
@@ -158,6 +158,11 @@ impl Model for Headed {
 
     fn logits(&self, batch: &Batch<Tensor>) -> Tensor {
         self.judge(batch, Pass::Eval)
+    }
+
+    /// The base's own: what was adapted still writes.
+    fn decoder(&self) -> Option<&dyn Decode> {
+        self.base.decoder()
     }
 
     fn context(&self) -> usize {

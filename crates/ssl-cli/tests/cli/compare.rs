@@ -30,7 +30,7 @@ const ARMS: [&str; 6] = ["bert", "electra", "t5", "lstm", "diffusion", "multi-to
 fn place() -> Place {
     let place = Place::new();
     let mut file = "seeds = [1]\n[data]\npaths = [\"text\"]\ndocument = \"block\"\nvalidation-fraction = 0.2\n\
-                    [data.tokenizer.byte-bpe]\nvocab-tokens = 500\n[budget]\nflops = 4e8\nmax-epochs = 2.0\n"
+                    [data.tokenizer.byte-bpe]\nvocab-tokens = 500\n[budget]\nflops = 4e8\nmax-epochs = 400.0\n"
         .to_owned();
     for (name, sections) in PARADIGMS.iter().filter(|(name, _)| ARMS.contains(name)) {
         // What next sentences ask for needs windows of two; the comparison reads one.

@@ -64,7 +64,7 @@ fn tune(place: &Place, more: &[&str]) -> Ran {
 fn classes_are_learned_and_judged_alike_by_every_door() {
     let place = place(CLASSES);
     let ran = tune(&place, &[]);
-    ran.says(0, &["160 examples", "2 labels: light, post", "accuracy"]);
+    ran.says(0, &["133 examples", "2 labels: light, post", "accuracy"]);
     let found = ran.json();
     assert!(value(&found, "test", "accuracy") > 0.95, "{found}");
     let again = place.ssl(&["eval", "tuned", "task", "--json"]).json();
@@ -232,6 +232,7 @@ test = ["test.tsv"]
 [tasks.words.task.kind.classification]
 text = "{text}"
 prompt = "{text}: {word}"
+words = { light = "lamp", post = "letter" }
 "#,
     );
     let judge = ["eval", "out", "--suite", "suite.toml", "--out", "judged", "--json"];
@@ -243,7 +244,7 @@ prompt = "{text}: {word}"
         let row = rows.into_iter().find(|row| row["task"] == task && row["metric"] == metric);
         row.unwrap_or_else(|| panic!("no {metric} of {task} in {found}"))["value"].as_f64().expect("a number")
     };
-    assert!(score(&found, "choice", "acc") > 0.9, "{found}");
+    assert!(score(&found, "choice", "acc_norm") > 0.9, "{found}");
     assert!(score(&found, "pairs", "acc") > 0.9, "{found}");
     assert!(score(&found, "probe", "probe_acc") > 0.8, "{found}");
     assert!(found["results"][0]["contamination"]["examples"].is_number(), "{found}");

@@ -46,6 +46,8 @@ impl Task {
         if needed && !config.train.is_empty() {
             task.train = split(config, "training", &config.train, of_train, &mut known)?;
             known.close(&mut [&mut task.train]);
+            // Told before other splits are blamed for what this one lacks.
+            task.check_classes(known.names())?;
         }
         task.validation = split(config, "validation", &config.validation, of_validation, &mut known)?;
         task.test = split(config, "test", &config.test, of_test, &mut known)?;
@@ -61,7 +63,7 @@ impl Task {
             choose(&mut split.examples, most, config.seed);
         }
         if !task.train.examples.is_empty() {
-            task.check_classes()?;
+            task.check_classes(&task.labels)?;
         }
         let seen: HashSet<u64> = task.train.examples.iter().map(|example| example.content.digest()).collect();
         let repeated =
@@ -92,7 +94,7 @@ impl Task {
         }
     }
 
-    fn check_classes(&self) -> Result<()> {
+    fn check_classes(&self, names: &[String]) -> Result<()> {
         let mut labels = HashSet::new();
         for example in &self.train.examples {
             match &example.content {
@@ -102,7 +104,7 @@ impl Task {
             }
         }
         match labels.into_iter().collect::<Vec<_>>()[..] {
-            [one] => Err(Error::OneClass { label: self.labels[one].clone(), examples: self.train.examples.len() as u64 }),
+            [one] => Err(Error::OneClass { label: names.get(one).cloned().unwrap_or_default(), examples: self.train.examples.len() as u64 }),
             _ => Ok(()),
         }
     }

@@ -161,7 +161,8 @@ impl Arm<'_> {
         let cost = Budget::of(&run, vocab.size(), precision, device)?;
         let per_step = cost.flops.usual() as f64;
         let a_step = cost.positions(&run) as f64;
-        let most = config.budget.max_epochs * self.tokens as f64 / a_step;
+        // A text shorter than one step is read whole once.
+        let most = (config.budget.max_epochs * self.tokens as f64 / a_step).max(1.0);
         let mut capped = false;
         (run.train.steps, run.train.minutes) = match (config.budget.flops, config.budget.minutes) {
             (Some(flops), _) => {

@@ -68,6 +68,11 @@ impl Labels {
         *self = Self::fixed(&names);
     }
 
+    /// The names so far.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     pub(super) fn into_names(self) -> Vec<String> {
         self.names
     }
