@@ -48,10 +48,10 @@ impl SuiteConfig {
         for (name, SuiteTask { shots, task }) in &self.tasks {
             let here = |path: &str| format!("tasks.{name}.{path}");
             faults.extend(task.validate().into_iter().map(|fault| Fault { path: here(&fault.path), ..fault }));
-            let judged = match &task.kind {
-                TaskKind::Choice(_) | TaskKind::Cloze(_) | TaskKind::MinimalPairs(_) | TaskKind::Classification(_) => true,
-                _ => false,
-            };
+            let judged = matches!(
+                &task.kind,
+                TaskKind::Choice(_) | TaskKind::Cloze(_) | TaskKind::MinimalPairs(_) | TaskKind::Classification(_)
+            );
             let kind = here(&format!("task.kind.{}", task.kind.name()));
             if !judged {
                 faults.push(Fault::new(&kind, "has to be learned before it is judged", "adapt a model to it with ssl finetune"));

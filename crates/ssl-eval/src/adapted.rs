@@ -137,12 +137,11 @@ pub fn features(
     Ok(features)
 }
 
+/// Makes a list of numbers of each row of a batch.
+type ReadRows<'a> = dyn Fn(&[&Encoded]) -> Result<Vec<Vec<f32>>> + 'a;
+
 /// What `read` makes of every row, in their order; rows of about one length are read together.
-fn in_batches(
-    rows: &[Encoded],
-    stop: &dyn Fn(f64) -> bool,
-    read: &dyn Fn(&[&Encoded]) -> Result<Vec<Vec<f32>>>,
-) -> Result<Vec<Vec<f32>>> {
+fn in_batches(rows: &[Encoded], stop: &dyn Fn(f64) -> bool, read: &ReadRows<'_>) -> Result<Vec<Vec<f32>>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&row| (rows[row].len(), row));
     let mut found: Vec<Vec<f32>> = vec![Vec::new(); rows.len()];

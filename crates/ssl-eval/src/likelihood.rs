@@ -70,6 +70,9 @@ pub struct Scored {
     pub greedy: bool,
 }
 
+/// Lays out one request, and tells its tokens and bytes.
+type Lay<'a> = dyn Fn(usize, &mut Plan) -> Result<(u64, u64)> + 'a;
+
 /// How texts become rows.
 #[derive(Debug, Clone)]
 enum Frame {
@@ -259,12 +262,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// Lays requests out with `lay`, which gives tokens and bytes, and scores them.
-    fn run(
-        &self,
-        requests: usize,
-        stop: &dyn Fn(f64) -> bool,
-        lay: &dyn Fn(usize, &mut Plan) -> Result<(u64, u64)>,
-    ) -> Result<Vec<Scored>> {
+    fn run(&self, requests: usize, stop: &dyn Fn(f64) -> bool, lay: &Lay<'_>) -> Result<Vec<Scored>> {
         let mut scored = Vec::with_capacity(requests);
         for begin in (0..requests).step_by(CHUNK) {
             let chunk = begin..requests.min(begin + CHUNK);

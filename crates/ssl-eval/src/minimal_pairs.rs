@@ -1,6 +1,6 @@
 //! Minimal pairs: of two texts that differ in little, the good one should be likelier.
 //!
-//! Source: Warstadt et al. 2020, "BLiMP: the benchmark of linguistic minimal pairs for English", section 4 (whole-sentence
+//! Source: Warstadt et al. 2020, "`BLiMP`: the benchmark of linguistic minimal pairs for English", section 4 (whole-sentence
 //! likelihoods, not normalised by length).
 //!
 //! Differs: equal likelihoods count one half, so that a model that knows nothing gets 0.5 and not 0.

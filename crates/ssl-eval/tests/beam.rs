@@ -29,7 +29,7 @@ impl Model for Toy {
         unreachable!("nothing is trained")
     }
 
-    fn hidden(&self, _: &Batch<Tensor>) -> Tensor {
+    fn hidden(&self, _: &Batch<Tensor>, _: Pass) -> Tensor {
         unreachable!("nothing is embedded")
     }
 

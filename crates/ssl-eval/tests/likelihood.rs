@@ -402,7 +402,7 @@ fn tasks_follow_from_the_scores() {
 
     let passages = ["the quick brown fox", "the lazy dog"].map(|text| Passage::last_word(text).expect("two words"));
     let found = fill(&scorer, &passages, GO_ON).expect("answers");
-    let mean = (nats("the quick brown", " fox") + nats("the lazy", " dog")) / 2.0;
+    let mean = f64::midpoint(nats("the quick brown", " fox"), nats("the lazy", " dog"));
     near(found.perplexity.value, mean.exp());
     assert_eq!(found.acc.value, found.scored.iter().filter(|one| one.greedy).count() as f64 / 2.0);
 }

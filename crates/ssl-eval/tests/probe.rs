@@ -18,7 +18,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    serde_json::from_str(include_str!("../../../fixtures/golden/probe/logistic.json")).unwrap()
+    serde_json::from_str(include_str!("../../../fixtures/golden/probe/logistic.json")).expect("cases")
 }
 
 #[test]

@@ -36,7 +36,6 @@ impl Dpo {
     }
 
     /// The margin of each pair, `[b / 2]`, in f64, without gradient.
-    #[must_use]
     pub fn margins(&self, batch: &Batch<Tensor>) -> Tensor {
         let nats = |model: &dyn Model| {
             let loss = tch::no_grad(|| model.loss(batch, Pass::Eval));

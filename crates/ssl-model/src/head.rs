@@ -110,7 +110,6 @@ impl Headed {
 
 impl Pool {
     /// One vector a row: `hidden_btd` to `[b, d]` in fp32; `present_bt` is false for padding.
-    #[must_use]
     pub fn of(self, hidden_btd: &Tensor, present_bt: &Tensor) -> Tensor {
         let hidden = hidden_btd.to_kind(Kind::Float);
         match self {
@@ -130,7 +129,6 @@ impl Pool {
 }
 
 /// Where a batch has tokens, `[b, t]`: of the source where there are two sides.
-#[must_use]
 pub fn present_of(batch: &Batch<Tensor>) -> Tensor {
     match batch {
         Batch::Rows(rows) => present(rows),

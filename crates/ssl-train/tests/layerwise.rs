@@ -11,7 +11,7 @@ const CONFIG: AdamConfig = AdamConfig { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1
 fn params(rates: [f64; 3]) -> Params {
     let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(3));
     for name in ["a", "b", "c"] {
-        params.add(name, &[3, 4], Init::Normal(1.0));
+        let _leaf = params.add(name, &[3, 4], Init::Normal(1.0));
     }
     params.set_rates(|param| rates[usize::from(param.name.as_bytes()[0] - b'a')]);
     params

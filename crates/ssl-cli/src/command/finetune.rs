@@ -44,12 +44,11 @@ pub(crate) fn run(session: &Session, args: &FinetuneArgs) -> Result<Outcome> {
     let mut found = Vec::new();
     for &seed in &seeds {
         let dir = if seeds.len() == 1 { out.clone() } else { out.join(format!("seed-{seed}")) };
-        match once(session, args, &loaded, &task, &from, &dir, seed)? {
-            Some(one) => found.push(one),
-            None => {
-                let json = serde_json::json!({ "run_dir": out, "stopped_because": "stopped by a signal" });
-                return Ok(Outcome { json, human: "stopped; the same command goes on".into(), code: REQUEUE });
-            }
+        if let Some(one) = once(session, args, &loaded, &task, &from, &dir, seed)? {
+            found.push(one)
+        } else {
+            let json = serde_json::json!({ "run_dir": out, "stopped_because": "stopped by a signal" });
+            return Ok(Outcome { json, human: "stopped; the same command goes on".into(), code: REQUEUE });
         }
     }
     outcome::write(&out, &config.task.name, &task, &found, wall.elapsed().as_secs_f64())

@@ -12,6 +12,9 @@ const CLASSES: [&str; 8] = ["arm0", "arm1", "arm2", "arm3", "arm4", "arm5", "arm
 /// Full width of the page.
 const FULL: f64 = 1040.0;
 
+/// A chart: its title, its unit, and a curve for each arm.
+pub(crate) type Curves = (&'static str, &'static str, Vec<(String, Vec<Point>)>);
+
 /// Everything that the page shows.
 pub(crate) struct Comparison<'a> {
     /// The comparison's name.
@@ -26,8 +29,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) rows: &'a [Vec<String>],
     /// What lies along the foot of the charts.
     pub(crate) across: &'static str,
-    /// By chart: its title, its unit, and a curve for each arm.
-    pub(crate) charts: Vec<(&'static str, &'static str, Vec<(String, Vec<Point>)>)>,
+    /// The charts.
+    pub(crate) charts: Vec<Curves>,
     /// Texts that arms wrote, by arm.
     pub(crate) samples: &'a [(String, String)],
     /// Notes on what the numbers rest on.
@@ -43,14 +46,13 @@ impl Comparison<'_> {
     }
 
     fn render(&self) -> String {
-        let items = |texts: &[String]| texts.iter().map(|text| format!("<li>{}</li>\n", escape(text))).collect::<String>();
+        let item = |text: &String| format!("<li>{}</li>\n", escape(text));
+        let items = |texts: &[String]| texts.iter().map(item).collect::<Vec<_>>().concat();
         let heads: Vec<(&str, Column)> = self.heads.iter().map(|head| (head.as_str(), Column::Text)).collect();
         let charts: String = self.charts.iter().map(|(title, unit, curves)| self.chart(title, unit, curves)).collect();
-        let samples: String = self
-            .samples
-            .iter()
-            .map(|(arm, text)| format!("<h3>{}</h3>\n<pre class=\"sample\">{}</pre>\n", escape(arm), escape(text)))
-            .collect();
+        let sample =
+            |(arm, text): &(String, String)| format!("<h3>{}</h3>\n<pre class=\"sample\">{}</pre>\n", escape(arm), escape(text));
+        let samples = self.samples.iter().map(sample).collect::<Vec<_>>().concat();
         let parts = [
             section("answers", "Answers", &format!("<ul class=\"answers\">\n{}</ul>\n", items(self.answers))),
             section("arms", "Arms", &table(&heads, self.rows)),

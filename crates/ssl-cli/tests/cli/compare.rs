@@ -36,21 +36,21 @@ fn place() -> Place {
         // What next sentences ask for needs windows of two; the comparison reads one.
         let sections = sections.replace("next-sentence = true\n", "");
         place.write(&format!("{name}.toml"), run(name, &sections));
-        file.push_str(&format!("[arms.{name}]\nfile = \"{name}.toml\"\n"));
+        file = format!("{file}[arms.{name}]\nfile = \"{name}.toml\"\n");
     }
     let words = run("cbow", PARADIGMS.iter().find(|(name, _)| *name == "cbow").expect("there").1);
     place.write("words.toml", words);
     file.push_str("[arms.word2vec]\nfile = \"words.toml\"\n");
     for (size, width) in [("s", 8), ("m", 16), ("l", 32)] {
-        file.push_str(&format!(
-            "[arms.gpt-{size}]\nfile = \"run.toml\"\nfamily = \"gpt\"\nset = [\"model.gpt.width={width}\"]\n"
-        ));
+        let set = format!("set = [\"model.gpt.width={width}\"]");
+        file = format!("{file}[arms.gpt-{size}]\nfile = \"run.toml\"\nfamily = \"gpt\"\n{set}\n");
     }
     file.push_str("[tasks.lamps]\nfile = \"task.toml\"\n");
     place.write("compare.toml", file);
     place.write("task.toml", TASK);
-    let row =
-        |i: usize| if i % 2 == 0 { format!("light\tcarried the lamp {i}\n") } else { format!("post\tforgot the letter {i}\n") };
+    let row = |i: usize| {
+        if i.is_multiple_of(2) { format!("light\tcarried the lamp {i}\n") } else { format!("post\tforgot the letter {i}\n") }
+    };
     let table = |from: usize, n: usize| "label\ttext\n".to_owned() + &(from..from + n).map(row).collect::<String>();
     place.write("train.tsv", table(0, 80));
     place.write("test.tsv", table(500, 40));

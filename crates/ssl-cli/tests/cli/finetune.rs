@@ -36,7 +36,8 @@ epochs = 6.0
 fn table(from: usize, rows: usize) -> String {
     let who = ["The doctor", "My sister", "A clerk", "Nobody"];
     let row = |i: usize| {
-        let (label, what) = if (i * 7 + i / 3) % 2 == 0 { ("light", "carried the lamp") } else { ("post", "forgot the letter") };
+        let (label, what) =
+            if (i * 7 + i / 3).is_multiple_of(2) { ("light", "carried the lamp") } else { ("post", "forgot the letter") };
         format!("{label}\t{} {what} {i}\n", who[i % 4])
     };
     "label\ttext\n".to_owned() + &(from..from + rows).map(row).collect::<String>()
@@ -132,7 +133,7 @@ fn several_seeds_have_a_mean_and_a_spread() {
     let row = &found["results"][0];
     let values: Vec<f64> = row["values"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
     assert_eq!(values.len(), 2);
-    assert!((row["value"].as_f64().expect("a number") - (values[0] + values[1]) / 2.0).abs() < 1e-12);
+    assert!((row["value"].as_f64().expect("a number") - f64::midpoint(values[0], values[1])).abs() < 1e-12);
     assert!(row["spread"].is_number() && place.path("tuned/seed-2/checkpoints").is_dir());
 }
 
@@ -142,7 +143,7 @@ fn tags_answers_texts_and_preferences_are_learned() {
                    [task.kind.tagging]\ntoken = \"1\"\ntag = \"2\"\n[adapt]\nepochs = 12.0\n";
     let place = place(tagging);
     let sentence = |i: usize| {
-        let (thing, tag) = if i % 3 == 0 { ("lamp", "LIGHT") } else { ("boat", "SHIP") };
+        let (thing, tag) = if i.is_multiple_of(3) { ("lamp", "LIGHT") } else { ("boat", "SHIP") };
         format!("the\tO\n{thing}\t{tag}\nsank\tO\n{i}\tO\n\n")
     };
     place.write("tags.conll", (0..80).map(sentence).collect::<String>());
@@ -179,7 +180,7 @@ fn what_cannot_be_adapted_is_refused() {
         place.write("tune.toml", format!("{task}{TUNE}"));
         place.ssl(&["finetune", "tune.toml", "--out", "refused"]).says(code, words);
     };
-    let one: String = table(0, 40).lines().filter(|line| !line.starts_with("post")).map(|line| format!("{line}\n")).collect();
+    let one: String = table(0, 40).split_inclusive('\n').filter(|line| !line.starts_with("post")).collect();
     place.write("one.tsv", one);
     refused(&CLASSES.replace("train.tsv", "one.tsv"), 3, &["nothing to tell apart", "hint: "]);
     refused(&CLASSES.replace("train.tsv", "nowhere.tsv"), 3, &["nowhere.tsv"]);

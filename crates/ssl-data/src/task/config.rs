@@ -31,7 +31,7 @@ pub struct TaskConfig {
     /// What the files hold.
     #[serde(default)]
     pub format: TaskFormat,
-    /// The names of a table's columns, where its first row does not hold them; of CoNLL's columns, which are called by number else.
+    /// The names of a table's columns, where its first row does not hold them; of those of `CoNLL`, which are called by number else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Whether a table's cells may stand in quotes; when absent, those between commas may and those between tabs may not.
@@ -82,7 +82,7 @@ pub enum TaskFormat {
     Tsv,
     /// A word a line with its columns, an empty line between sentences; the columns are lists.
     Conll,
-    /// SQuAD's JSON; a record is a question with the fields of its own, and its passage as `context`.
+    /// The JSON of `SQuAD`; a record is a question with the fields of its own, and its passage as `context`.
     Squad,
     /// A text a line, as `text`.
     Lines,
@@ -212,7 +212,7 @@ pub struct TaggingConfig {
     pub spans: bool,
 }
 
-/// Questions to passages. The fields are those of SQuAD: `question`, `context`, `answers`.
+/// Questions to passages. The fields are those of `SQuAD`: `question`, `context`, `answers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExtractionConfig {
@@ -234,7 +234,7 @@ pub struct ExtractionConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Language {
-    /// SQuAD's, over words.
+    /// That of `SQuAD`, over words.
     #[default]
     En,
     /// CMRC's, over characters.

@@ -35,13 +35,11 @@ impl Split {
         let mut told = format!("{count} example{}", if count == 1 { "" } else { "s" });
         let left: u64 = self.dropped.values().sum();
         if left > 0 {
-            told += &format!("; {left} left out: {}", drops(&self.dropped));
-            if let Some(first) = &self.first_dropped {
-                told += &format!(" (the first: {first})");
-            }
+            let first = self.first_dropped.as_ref().map_or_else(String::new, |first| format!(" (the first: {first})"));
+            told = format!("{told}; {left} left out: {}{first}", drops(&self.dropped));
         }
         if self.moved + self.lost > 0 {
-            told += &format!("; {} answers stand elsewhere than said, {} nowhere", self.moved, self.lost);
+            told = format!("{told}; {} answers stand elsewhere than said, {} nowhere", self.moved, self.lost);
         }
         told
     }
@@ -59,7 +57,9 @@ impl Task {
                 Content::Words { tags, .. } => tags,
                 _ => &[],
             };
-            labels.iter().for_each(|&label| counts[label] += 1);
+            for &label in labels {
+                counts[label] += 1;
+            }
         }
         let all: u64 = counts.iter().sum();
         let share = |&count: &u64| if count == 0 { 1.0 } else { all as f32 / (counts.len() as f32 * count as f32) };
@@ -82,7 +82,9 @@ impl Content {
         let name = |label: usize| labels.get(label).map_or("", String::as_str);
         match self {
             Self::Texts { first, second, label } => json!({ "text": first, "second": second, "label": name(*label) }),
-            Self::Words { words, tags } => json!({ "words": words, "tags": tags.iter().map(|&tag| name(tag)).collect::<Vec<_>>() }),
+            Self::Words { words, tags } => {
+                json!({ "words": words, "tags": tags.iter().map(|&tag| name(tag)).collect::<Vec<_>>() })
+            }
             Self::Question { question, context, references, .. } => {
                 json!({ "question": question, "context": context, "references": references })
             }

@@ -201,7 +201,9 @@ impl Encoder {
             (TaskKind::Chat(config), Content::Turns(turns)) => vec![self.turns(config, turns)?],
             _ => return Err(self.other_kind()),
         };
-        rows.iter_mut().for_each(|row| row.example = at);
+        for row in &mut rows {
+            row.example = at;
+        }
         Ok(rows)
     }
 

@@ -104,7 +104,10 @@ impl Task {
             }
         }
         match labels.into_iter().collect::<Vec<_>>()[..] {
-            [one] => Err(Error::OneClass { label: names.get(one).cloned().unwrap_or_default(), examples: self.train.examples.len() as u64 }),
+            [one] => Err(Error::OneClass {
+                label: names.get(one).cloned().unwrap_or_default(),
+                examples: self.train.examples.len() as u64,
+            }),
             _ => Ok(()),
         }
     }

@@ -125,7 +125,9 @@ mod tests {
         }
         // All that is no white space is somewhere.
         let mut covered = vec![false; text.len()];
-        found.iter().for_each(|(_, bytes)| covered[bytes.clone()].fill(true));
+        for (_, bytes) in &found {
+            covered[bytes.clone()].fill(true);
+        }
         for (at, char) in text.char_indices().filter(|(_, char)| !char.is_whitespace() && !char.is_control()) {
             assert!(covered[at..at + char.len_utf8()].iter().all(|&covered| covered), "{name} {text:?} {char:?} {found:?}");
         }
@@ -134,7 +136,9 @@ mod tests {
     #[test]
     fn ids_stand_for_their_bytes() {
         for (name, vocab) in all() {
-            TEXTS.iter().for_each(|text| check(name, &vocab, text));
+            for text in TEXTS {
+                check(name, &vocab, text);
+            }
             check(name, &vocab, "");
             check(name, &vocab, "one\u{1e}other [PAD] <|to|> <|endoftext|>");
         }

@@ -93,7 +93,9 @@ fn descent(gradient: &[f64], memory: &[Step]) -> Vec<f64> {
     }
     if let Some(Step { y, sy, .. }) = memory.last() {
         let scale = sy / product(y, y);
-        q.iter_mut().for_each(|part| *part *= scale);
+        for part in &mut q {
+            *part *= scale;
+        }
     }
     for (Step { s, y, sy }, factor) in memory.iter().zip(factors.into_iter().rev()) {
         let back = product(y, &q) / sy;

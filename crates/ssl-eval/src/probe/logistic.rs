@@ -78,6 +78,9 @@ impl Scaler {
     }
 }
 
+/// How many of the examples held out a probe gets right, and their nats.
+type Score<'a> = dyn Fn(&Logistic) -> (usize, f64) + 'a;
+
 impl Logistic {
     /// Fits a probe to features `[n][d]` and their labels, below `classes`.
     ///
@@ -133,7 +136,7 @@ impl Logistic {
         classes: usize,
         strengths: &[f64],
         threads: usize,
-        score: Option<&dyn Fn(&Self) -> (usize, f64)>,
+        score: Option<&Score<'_>>,
     ) -> (Self, Vec<(usize, f64)>) {
         let scaler = Scaler::new(features);
         let problem = Problem { examples: scaler.apply(features), labels, classes, width: scaler.mean.len() + 1, threads };
@@ -230,7 +233,9 @@ impl Problem<'_> {
             value += penalty / 2.0 * dot(weights, weights);
             gradient[..last].iter_mut().zip(weights).for_each(|(sum, weight)| *sum += penalty * weight);
         }
-        gradient.iter_mut().for_each(|part| *part /= n as f64);
+        for part in gradient {
+            *part /= n as f64;
+        }
         value / n as f64
     }
 }

@@ -35,6 +35,7 @@ impl Linear {
     }
 
     /// What it computes in.
+    #[must_use]
     pub fn kind(&self) -> Kind {
         self.weight.kind()
     }

@@ -4,7 +4,7 @@
 //! bits(N) = a + b (log N - log N*)²        at one budget C; N* grows as C^0.5, and so do the tokens that are read
 //! ```
 //!
-//! Source: Hoffmann et al. 2022, "Training compute-optimal large language models", section 3.2 (IsoFLOP profiles), and its table 2 for
+//! Source: Hoffmann et al. 2022, "Training compute-optimal large language models", section 3.2 (`IsoFLOP` profiles), and its table 2 for
 //! the exponent, which lies between 0.46 and 0.50 there.
 
 use serde_json::{Value, json};

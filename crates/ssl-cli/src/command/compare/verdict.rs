@@ -40,7 +40,7 @@ pub(super) fn weigh(arms: &[Arm], plan: &Plan) -> Result<Verdicts> {
 
 fn of_bits(arms: &[Arm]) -> Option<Verdict> {
     let scores = arms.iter().filter_map(|arm| Some((arm.planned.arm.clone(), arm.trained["val_bpb"].as_f64()?)));
-    let ranking = rank(scores.collect(), false);
+    let ranking = rank(&scores.collect::<Vec<_>>(), false);
     (!ranking.is_empty()).then(|| Verdict { task: "text".into(), metric: "bits per byte".into(), ranking, test: None })
 }
 
@@ -59,11 +59,11 @@ fn of_task(arms: &[Arm], task: &str) -> Result<Option<Verdict>> {
         let Some((result, value)) = main_result(found).and_then(|result| Some((result, result["value"].as_f64()?))) else {
             continue;
         };
-        metric = result["metric"].as_str().unwrap_or_default().to_owned();
+        result["metric"].as_str().unwrap_or_default().clone_into(&mut metric);
         higher = result["higher_is_better"].as_bool().unwrap_or(true);
         scores.push((arm.planned.arm.clone(), value));
     }
-    let ranking = rank(scores, higher);
+    let ranking = rank(&scores, higher);
     let test = match &ranking[..] {
         [(first, _), (second, _), ..] => {
             let of = |name: &str| -> Result<Vec<f64>> {
@@ -91,7 +91,7 @@ fn each(arm: &Arm, task: &str, metric: &str) -> Result<Vec<f64>> {
 }
 
 /// Means over seeds, best first.
-fn rank(scores: Vec<(String, f64)>, higher: bool) -> Vec<(String, Estimate)> {
+fn rank(scores: &[(String, f64)], higher: bool) -> Vec<(String, Estimate)> {
     let mut names: Vec<String> = scores.iter().map(|(name, _)| name.clone()).collect();
     names.dedup();
     let mean = |name: String| {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn ranking_follows_the_direction_of_the_score() {
         let scores = || vec![("a".to_owned(), 1.0), ("a".to_owned(), 2.0), ("b".to_owned(), 3.0)];
-        let names = |higher| rank(scores(), higher).into_iter().map(|(name, score)| (name, score.value)).collect::<Vec<_>>();
+        let names = |higher| rank(&scores(), higher).into_iter().map(|(name, score)| (name, score.value)).collect::<Vec<_>>();
         assert_eq!(names(true), [("b".to_owned(), 3.0), ("a".to_owned(), 1.5)]);
         assert_eq!(names(false)[0].0, "a");
     }

@@ -74,7 +74,7 @@ mod tests {
         let _model = ModelConfig::Bert(bert).build(16, &mut params);
         params.adapt(None);
         let head = params.list().len();
-        params.add("classifier.weight", &[2, 8], ssl_model::init::Init::Zeros);
+        let _head = params.add("classifier.weight", &[2, 8], ssl_model::init::Init::Zeros);
         set(&mut params, adapt, head);
         params.list().iter().map(|param| (param.name.clone(), param.rate)).collect()
     }

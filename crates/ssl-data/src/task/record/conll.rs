@@ -1,4 +1,4 @@
-//! Sentences of a word a line (CoNLL, CoNLL-U): an empty line ends a sentence, whose columns become lists.
+//! Sentences of a word a line (`CoNLL`, `CoNLL-U`): an empty line ends a sentence, whose columns become lists.
 //!
 //! Source: Tjong Kim Sang and De Meulder 2003, "Introduction to the CoNLL-2003 shared task"; universaldependencies.org/format.html.
 

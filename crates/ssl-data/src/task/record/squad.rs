@@ -1,6 +1,6 @@
-//! Question sets in SQuAD's JSON: articles of paragraphs, each with questions. One record a question.
+//! Question sets in the JSON of `SQuAD`: articles of paragraphs, each with questions. One record a question.
 //!
-//! Source: Rajpurkar et al. 2016, "SQuAD"; without answers: Rajpurkar, Jia and Liang 2018; in Chinese: Cui et al. 2019, "CMRC 2018".
+//! Source: Rajpurkar et al. 2016, "`SQuAD`"; without answers: Rajpurkar, Jia and Liang 2018; in Chinese: Cui et al. 2019, "CMRC 2018".
 
 use std::path::Path;
 use std::sync::Arc;
