@@ -32,13 +32,14 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// A configuration over one file of training examples, none of which is kept for validation.
-fn of(dir: &TempDir, name: &str, kind: Value) -> Value {
+fn of(dir: &TempDir, name: &str, kind: &Value) -> Value {
     json!({ "train": [dir.path().join(name)], "validation-share": 0.0, "kind": kind })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "kinds are written where they are loaded")]
 fn load(name: &str, text: &str, kind: Value) -> Result<Task, Error> {
     let dir = folder(&[(name, text)]);
-    Task::load(&config(of(&dir, name, kind)))
+    Task::load(&config(of(&dir, name, &kind)))
 }
 
 fn contents(split: &Split) -> Vec<&Content> {
@@ -118,7 +119,7 @@ fn answers_are_put_where_they_stand() {
     let gone = question("ab", &json!([{ "text": "x", "answer_start": 0 }]));
     let none = question("ab", &json!([]));
     let dir = folder(&[("x.jsonl", &format!("{gone}\n{none}\n{lines}")), ("v.jsonl", &gone)]);
-    let mut value = of(&dir, "x.jsonl", kind());
+    let mut value = of(&dir, "x.jsonl", &kind());
     value["validation"] = json!([dir.path().join("v.jsonl")]);
     let task = Task::load(&config(value.clone())).expect("loads");
     assert_eq!(task.train.dropped, BTreeMap::from([(Drop::Misplaced, 1), (Drop::NoAnswer, 1)]));
@@ -138,7 +139,7 @@ fn texts_are_written_from_fields_and_from_files_side_by_side() {
     assert_eq!((contents(&task.train), &task.train.dropped), (vec![&expect], &BTreeMap::from([(Drop::Empty, 1)])));
 
     let dir = folder(&[("x.en", "one\ntwo\n"), ("x.de", "eins\r\nzwei"), ("y.de", "eins\n")]);
-    let mut value = of(&dir, "x.en", kind);
+    let mut value = of(&dir, "x.en", &kind);
     value["kind"]["writing"]["targets-train"] = json!([dir.path().join("x.de")]);
     let task = Task::load(&config(value.clone())).expect("loads");
     let pair = |source: &str, target: &str| Content::Writing { source: source.into(), targets: strings([target]) };
@@ -196,7 +197,7 @@ fn conversations_preferences_choices_gaps_and_pairs_are_read() {
 }
 
 fn rows(range: std::ops::Range<u32>) -> String {
-    range.map(|n| format!("{},text {n}\n", n % 2)).collect()
+    range.map(|n| format!("{},text {n}\n", n % 2)).collect::<Vec<_>>().concat()
 }
 
 fn plain() -> Value {
@@ -239,7 +240,7 @@ fn the_questions_of_a_passage_stay_together() {
     let dir = folder(&[("x.jsonl", &lines.join("\n"))]);
     let value = json!({ "train": [dir.path().join("x.jsonl")], "validation-share": 0.4, "kind": { "extraction": {} } });
     let task = Task::load(&config(value)).expect("loads");
-    assert!(!task.validation.examples.is_empty() && task.validation.examples.len() % 10 == 0);
+    assert!(!task.validation.examples.is_empty() && task.validation.examples.len().is_multiple_of(10));
 }
 
 #[test]
@@ -286,7 +287,7 @@ fn what_data_gets_wrong_is_told_or_counted() {
 #[test]
 fn labels_are_those_of_training_or_of_a_trained_model() {
     let dir = folder(&[("x.csv", "label,text\n1,a\n0,b\n"), ("t.csv", "label,text\n0,a\n2,c\n")]);
-    let mut value = of(&dir, "x.csv", plain());
+    let mut value = of(&dir, "x.csv", &plain());
     value["test"] = json!([dir.path().join("t.csv")]);
     let task = Task::load(&config(value.clone())).expect("loads");
     assert_eq!((task.test.dropped, task.repeated), (BTreeMap::from([(Drop::UnknownLabel, 1)]), [0, 1]));
@@ -347,6 +348,7 @@ fn a_configuration_that_cannot_be_run_names_all_its_faults() {
 }
 
 /// Loads files of a real set; none where it is not there.
+#[expect(clippy::needless_pass_by_value, reason = "kinds are written where they are loaded")]
 fn real(set: &str, splits: [&[&str]; 3], extra: Value, kind: Value) -> Option<Task> {
     let dir = data(set)?;
     let paths = |names: &[&str]| names.iter().map(|name| dir.join(name)).collect::<Vec<_>>();

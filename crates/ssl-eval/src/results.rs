@@ -312,7 +312,7 @@ mod tests {
         let read: Sample = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(read, sample(1.0));
         assert!(matches!(super::lines(&[sample(f64::NAN)]), Err(Error::Record { doc: 5, .. })));
-        assert_ne!(task_hash(&[read.clone()]), task_hash(&[read.clone(), read]));
+        assert_ne!(task_hash(std::slice::from_ref(&read)), task_hash(&[read.clone(), read]));
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn all() -> Vec<ModelConfig> {
     let llama = serde_json::json!({
         "layers": 2, "heads": 2, "kv-heads": 2, "width": 16, "feed-forward-width": 24, "context-tokens": 16,
     });
-    let llama: LlamaConfig = serde_json::from_value(llama).unwrap();
+    let llama: LlamaConfig = serde_json::from_value(llama).expect("a shape");
     let t5 = T5Config { layers: 1, heads: 2, width: 16, dropout: 0.0, ..T5Config::default() };
     vec![gpt(), ModelConfig::Llama(llama), bert(), ModelConfig::T5(t5)]
 }

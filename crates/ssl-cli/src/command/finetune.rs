@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &FinetuneArgs) -> Result<Outcome> {
     for &seed in &seeds {
         let dir = if seeds.len() == 1 { out.clone() } else { out.join(format!("seed-{seed}")) };
         if let Some(one) = once(session, args, &loaded, &task, &from, &dir, seed)? {
-            found.push(one)
+            found.push(one);
         } else {
             let json = serde_json::json!({ "run_dir": out, "stopped_because": "stopped by a signal" });
             return Ok(Outcome { json, human: "stopped; the same command goes on".into(), code: REQUEUE });

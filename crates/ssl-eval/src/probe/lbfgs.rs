@@ -119,7 +119,7 @@ mod tests {
             let (u, v) = (x[0] + x[1] - 3.0, x[0] - x[1] + 1.0);
             gradient[0] = u + 1e4 * v;
             gradient[1] = u - 1e4 * v;
-            (u * u + 1e4 * v * v) / 2.0
+            0.5 * (u * u + 1e4 * v * v)
         };
         let found = minimise(vec![40.0, -7.0], &f, 1e-9, 200);
         assert!(found.converged, "{found:?}");

@@ -312,7 +312,9 @@ mod tests {
         // Three hundred features of noise and sixty examples: a weak penalty learns the noise by heart.
         let (mut features, labels) = examples(120, 2, 6);
         let mut rng = Rng::at(7, 0, 0);
-        features.iter_mut().for_each(|one| one.extend((0..300).map(|_| rng.unit() as f32)));
+        for one in &mut features {
+            one.extend((0..300).map(|_| rng.unit() as f32));
+        }
         let chosen = Logistic::fit_chosen(&features, &labels, 2, 1).unwrap();
         assert!(chosen.strength > 1e-3, "{}", chosen.strength);
     }
