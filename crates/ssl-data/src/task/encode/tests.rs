@@ -343,7 +343,11 @@ fn what_cannot_be_done_is_refused() {
         assert!(matches!(fault, Error::TaskReader { .. }) && fault.hint().is_some(), "{fault}");
     }
     assert!(matches!(Encoder::new(&vocab, 7, Reader::Causal, &tagging), Err(Error::TaskLength { length: 7, .. })));
-    assert!(matches!(Encoder::new(&vocab, 32, Reader::Both, &tagging), Err(Error::NoSpecial { .. })));
+    // A pair's source needs padding; rows without marks begin with the separator, as a diffusion's do.
+    let pairs = Encoder::new(&vocab, 32, Reader::Pair, &classification());
+    assert!(matches!(pairs, Err(Error::NoSpecial { .. })));
+    let both = Encoder::new(&vocab, 32, Reader::Both, &classification()).expect("fits");
+    assert_eq!(rows(&both, texts("the", None, 0))[0].ids[0], vocab.separator());
     let encoder = Encoder::new(&vocab, 32, Reader::Causal, &tagging).expect("fits");
     assert!(matches!(encoder.encode(&example(texts("the", None, 0)), 0), Err(Error::TaskReader { .. })));
 }
