@@ -21,7 +21,7 @@ const BOTTOM: f64 = 34.0;
 pub(super) struct Series {
     /// Its name in the legend.
     pub(super) name: String,
-    /// Its style: `train`, `faint`, `validation`, or `arm0` to `arm7`.
+    /// Its style: `train`, `faint`, `validation`, or `arm0` to `arm11`.
     pub(super) class: &'static str,
     /// Its points from left to right.
     pub(super) points: Vec<Point>,

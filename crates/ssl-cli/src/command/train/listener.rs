@@ -62,8 +62,9 @@ struct Clock {
     begin: (f64, u64),
     now: (f64, u64),
     steps: u64,
-    /// Seconds of validation, which is not training.
+    /// Seconds of validation, which is not training, before `now`, and since.
     paused: f64,
+    since_now: f64,
 }
 
 impl<'a> Listener<'a> {
@@ -110,6 +111,7 @@ impl<'a> Listener<'a> {
                 begin: (state.progress.seconds, state.progress.tokens),
                 now: (state.progress.seconds, state.progress.tokens),
                 paused: 0.0,
+                since_now: 0.0,
             },
         })
     }
@@ -143,7 +145,7 @@ impl<'a> Listener<'a> {
         self.first_step = age::seconds();
         self.peak_flops = Some(ssl_torch::guard(|| matrix_rate(self.device, self.kind))?);
         let took = start.elapsed();
-        self.clock.paused += took.as_secs_f64();
+        self.clock.since_now += took.as_secs_f64();
         self.clock.since += took;
         Ok(())
     }
@@ -180,6 +182,7 @@ impl<'a> Listener<'a> {
 impl Hook for Listener<'_> {
     fn step(&mut self, report: &StepReport, logged: bool) -> Result<Flow, HookError> {
         let flow = if signal::requested() { Flow::Stop } else { Flow::Continue };
+        self.clock.paused += std::mem::take(&mut self.clock.since_now);
         self.clock.now = (report.seconds, report.tokens);
         self.clock.steps = report.step - self.clock.first;
         if self.first_step.is_none() && self.peak_flops.is_none() {
@@ -260,7 +263,7 @@ impl Hook for Listener<'_> {
         let loss = found.nats_per_token.value;
         let bits = record.val_bpb.map_or_else(String::new, |bits| format!("  {bits:.3} bits a byte"));
         self.session.progress.say(&format!("step {}  validation {loss:.4} nats{bits}", report.step));
-        self.clock.paused += start.elapsed().as_secs_f64();
+        self.clock.since_now += start.elapsed().as_secs_f64();
         self.clock.since = Instant::now();
         Ok(Some(loss))
     }
