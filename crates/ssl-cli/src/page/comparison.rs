@@ -8,8 +8,7 @@ use super::html::{Column, escape, section, table};
 use super::scale::Point;
 
 /// Colours of curves; further arms begin again.
-const CLASSES: [&str; 12] =
-    ["arm0", "arm1", "arm2", "arm3", "arm4", "arm5", "arm6", "arm7", "arm8", "arm9", "arm10", "arm11"];
+const CLASSES: [&str; 12] = ["arm0", "arm1", "arm2", "arm3", "arm4", "arm5", "arm6", "arm7", "arm8", "arm9", "arm10", "arm11"];
 /// Full width of the page.
 const FULL: f64 = 1040.0;
 
