@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+mod serve;
+
+pub(crate) use serve::{LimitArgs, ServeArgs};
+
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "ssl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
@@ -84,6 +88,10 @@ pub(crate) enum Verb {
     /// Write text with a checkpoint, token by token
     #[command(after_help = "Example: ssl generate runs/first --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95")]
     Generate(GenerateArgs),
+    /// Answer programs and people over HTTP, as OpenAI's interface does, with a page to try the model
+    #[command(after_help = "Stops on Ctrl-C or SIGTERM: running requests may end, then the exit code is 0.\n\n\
+        Example: ssl serve runs/first --addr 127.0.0.1:8080")]
+    Serve(ServeArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),
