@@ -144,7 +144,7 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
     let (reader, device) = (reader(&opened.shape), opened.params.device());
     let skill = opened.adapted.as_ref().map(|adapted| skill(adapted, &opened, reader)).transpose()?.flatten();
     let headed = skill.as_ref().is_some_and(|skill| skill.kind.has_head());
-    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device };
+    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device, beam: None };
     let writes = !headed && writer.writes();
     let token_by_token = matches!(
         objective,

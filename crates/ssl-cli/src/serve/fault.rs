@@ -67,11 +67,6 @@ impl Fault {
         Self { code: Some(code), ..self }
     }
 
-    /// The same as said of another field.
-    pub(super) fn of(self, name: &str) -> Self {
-        Self { param: self.param.map(|_| name.to_owned()), ..self }
-    }
-
     /// The document.
     pub(super) fn json(&self) -> Value {
         let kind = match self.status {
@@ -102,11 +97,11 @@ impl IntoResponse for Fault {
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Full => Self::busy(),
+            Refused::Full { .. } => Self::busy(),
             Refused::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the model has stopped").coded("stopped"),
             Refused::NoDecoder => Self::unfit(refused.to_string()),
             Refused::Prompt { .. } => Self::param("prompt", refused.to_string()).coded("context_length_exceeded"),
-            Refused::Token { .. } => Self::param("prompt", refused.to_string()),
+            Refused::Token { .. } | Refused::Empty => Self::param("prompt", refused.to_string()),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Order {
 
 /// How tokens are drawn.
 fn sampling(ask: &Ask, vocab_size: u32) -> Result<Sampling> {
-    let number = |name, low, high, usual| Ok(ask.number(name, &(low..=high))?.unwrap_or(usual));
+    let number = |name, low, high, usual| ask.number(name, &(low..=high)).map(|found| found.unwrap_or(usual));
     // The smallest share keeps the likeliest token alone.
     Ok(Sampling {
         temperature: number("temperature", 0.0, 2.0, 1.0)?,

@@ -16,8 +16,6 @@ use super::{body, door, openapi, tasks, write};
 
 /// One route.
 pub(super) struct Route {
-    /// `get` or `post`.
-    pub(super) method: &'static str,
     /// Where.
     pub(super) path: &'static str,
     handler: MethodRouter<Arc<Served>>,
@@ -25,20 +23,20 @@ pub(super) struct Route {
 
 /// All of them.
 pub(super) fn all() -> Vec<Route> {
-    let route = |method, path, handler| Route { method, path, handler };
+    let route = |path, handler| Route { path, handler };
     vec![
-        route("get", "/health", get(health)),
-        route("get", "/metrics", get(metrics)),
-        route("get", "/openapi.json", get(document)),
-        route("get", "/v1/models", get(models)),
-        route("get", "/v1/models/{model}", get(model)),
-        route("post", "/v1/completions", post(write::completions)),
-        route("post", "/v1/chat/completions", post(write::chat)),
-        route("post", "/tokenize", post(tokenize)),
-        route("post", "/detokenize", post(detokenize)),
-        route("post", "/x/classify", post(tasks::classify)),
-        route("post", "/x/translate", post(tasks::translate)),
-        route("post", "/x/summarize", post(tasks::summarize)),
+        route("/health", get(health)),
+        route("/metrics", get(metrics)),
+        route("/openapi.json", get(document)),
+        route("/v1/models", get(models)),
+        route("/v1/models/{model}", get(model)),
+        route("/v1/completions", post(write::completions)),
+        route("/v1/chat/completions", post(write::chat)),
+        route("/tokenize", post(tokenize)),
+        route("/detokenize", post(detokenize)),
+        route("/x/classify", post(tasks::classify)),
+        route("/x/translate", post(tasks::translate)),
+        route("/x/summarize", post(tasks::summarize)),
     ]
 }
 

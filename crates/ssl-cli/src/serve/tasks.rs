@@ -66,10 +66,10 @@ async fn written(served: &Arc<Served>, ask: &Ask, metrics: &[WritingMetric], can
 /// What a model of two stacks writes that was trained to translate.
 async fn directly(served: Arc<Served>, text: String) -> Result<Json<Value>> {
     let work = move |served: &Served, model: &dyn ssl_model::Model, device| {
-        let writer = Writer { model, objective: &served.objective, vocab: &served.vocab, device };
+        let writer = Writer { model, objective: &served.objective, vocab: &served.vocab, device, beam: None };
         let prompt = served.vocab.encode_foreign(&text)?;
         let mut ids = Vec::new();
-        writer.write(&prompt, served.limits.tokens as u64, &Sampling::default(), &mut |id| {
+        writer.write(&prompt, served.limits.tokens as u64, &Sampling::default(), &mut |id, _| {
             if id == served.vocab.separator() {
                 return Want::Enough;
             }

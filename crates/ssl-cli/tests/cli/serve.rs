@@ -41,10 +41,13 @@ fn looks(server: &Server) {
     assert_eq!(&server.get("/v1/models/out").json(), model);
     assert_eq!(server.get("/v1/models/other").status, 404);
     let document = server.get("/openapi.json").json();
-    for path in document["paths"].as_object().expect("paths").keys().filter(|path| !path.contains('{')) {
-        // Every route that is told of is there, whatever it says to nothing.
-        let answer = server.ask("GET", path, "", "");
-        assert!([200, 405].contains(&answer.status), "{path}: {answer:?}");
+    for (path, methods) in document["paths"].as_object().expect("paths").iter().filter(|(path, _)| !path.contains('{')) {
+        for method in methods.as_object().expect("methods").keys().map(|method| method.to_uppercase()) {
+            // Every route that is told of is there, whatever it says to nothing, and to no other method.
+            let right = server.ask(&method, path, "", "{}").status;
+            assert_eq!(right, if method == "GET" { 200 } else { 400 }, "{method} {path}");
+            assert_eq!(server.ask("DELETE", path, "", "").status, 405, "{path}");
+        }
     }
     let absent = server.get("/absent");
     assert_eq!((absent.status, &absent.json()["error"]["type"]), (404, &"not_found_error".into()));
