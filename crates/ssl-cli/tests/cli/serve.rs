@@ -6,8 +6,8 @@ mod load;
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
-use client::{MODEL, Server, place};
+use crate::support::{Place, RUN};
+use client::{MODEL, Server, place, train};
 
 const COMPLETIONS: &str = "/v1/completions";
 const CHAT: &str = "/v1/chat/completions";
@@ -291,9 +291,7 @@ fn others_need_a_key() {
 #[test]
 fn a_model_that_does_not_write_says_what_it_does() {
     let place = Place::new();
-    let masked = crate::support::RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]");
-    place.write("run.toml", masked.replace("steps = 40", "steps = 3").replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", ""));
-    place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
+    train(&place, &RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]"));
     let server = Server::start(&place, &[]);
     assert_eq!(server.get("/v1/models").json()["data"][0]["ssl"]["writes"], false);
     for (path, ask) in [
