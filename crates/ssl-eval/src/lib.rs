@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod choice;
 pub mod cloze;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod few_shot;

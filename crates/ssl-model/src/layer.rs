@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod cache;
 mod contrastive;
 mod dropout;
 mod linear;
@@ -16,6 +17,8 @@ mod watch;
 
 pub use activation::{Activation, swiglu};
 pub use attention::{Attention, Mask};
+pub(crate) use cache::one_by_one;
+pub use cache::{Cache, Piece, Step, source_of};
 pub(crate) use contrastive::LAYER as CONTRASTIVE_LAYER;
 pub use contrastive::{Contrastive, ContrastiveConfig, Pooling, contrastive_loss};
 pub use dropout::{dropped, rate};

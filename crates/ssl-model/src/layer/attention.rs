@@ -128,15 +128,21 @@ impl Attention {
 
     /// The same of the rows that one linear map made: the queries of all heads, then the keys, then the values.
     pub fn packed(self, qkv_btp: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
-        let (b, t, p) = qkv_btp.size3().unwrap_or_default();
+        let (_, t, p) = qkv_btp.size3().unwrap_or_default();
         let all = self.heads + 2 * self.kv_heads;
         // A watched pass goes by the queries and keys themselves.
         if let Some(causal) = mask.fused(t, dropout, qkv_btp.device()).filter(|_| !watch::is_on()) {
             return whole(kernels::attention_packed(qkv_btp, self.heads, self.kv_heads, causal, scale(p / all)));
         }
-        let heads_bpte = qkv_btp.view([b, t, all, p / all]).transpose(1, 2);
-        let parts = heads_bpte.split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1);
-        self.forward(&parts[0], &parts[1], &parts[2], mask, dropout)
+        let (q, k, v) = self.parts(qkv_btp);
+        self.forward(&q, &k, &v, mask, dropout)
+    }
+
+    /// Such rows as queries `[b, h, t, e]`, keys and values `[b, g, t, e]`, without a copy.
+    pub(crate) fn parts(self, qkv_btp: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let heads_bpte = Self::split(qkv_btp, self.heads + 2 * self.kv_heads);
+        let part = |from, heads| heads_bpte.narrow(1, from, heads);
+        (part(0, self.heads), part(self.heads, self.kv_heads), part(self.heads + self.kv_heads, self.kv_heads))
     }
 
     /// The same over scores that are not divided by √e and to which `scores` are added: they have or stretch to
