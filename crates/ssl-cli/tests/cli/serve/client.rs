@@ -16,7 +16,8 @@ pub(super) const MODEL: &str = "out";
 pub(super) fn place() -> Place {
     let place = Place::new();
     let run = RUN.replace("context-tokens = 16", "context-tokens = 1024").replace("steps = 40", "steps = 3");
-    let run = run.replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", "").replace("save-every-steps = 5", "save-every-steps = 3");
+    let run =
+        run.replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", "").replace("save-every-steps = 5", "save-every-steps = 3");
     place.write("run.toml", run);
     place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
     place
@@ -34,7 +35,8 @@ impl Answer {
     fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {head}"));
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {head}"));
         let head = head.to_ascii_lowercase();
         let body = if head.contains("transfer-encoding: chunked") { joined(body) } else { body.to_owned() };
         Self { status, head, body }
@@ -108,7 +110,10 @@ impl Server {
     pub(super) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let key = self.key.as_ref().map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
         let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.addr) };
-        format!("{method} {path} HTTP/1.1\r\n{host}{key}{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "{method} {path} HTTP/1.1\r\n{host}{key}{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     pub(super) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
