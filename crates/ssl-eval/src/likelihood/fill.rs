@@ -20,6 +20,9 @@ const GAPS: usize = 32;
 /// Tokens of a run that is put into a gap.
 const RUN_TOKENS: usize = 12;
 
+/// Runs searched at once, however few are asked for.
+const BEAM: usize = 4;
+
 /// A run of tokens on its way, and the logarithm of its probability.
 type Run = (Vec<u32>, f64);
 
@@ -37,7 +40,7 @@ impl Scorer<'_> {
             return Err(Error::Gaps { gaps, most: GAPS });
         }
         let joins = joins_spaces(self.vocab)?;
-        let encode = |(at, part): (usize, &&str)| self.vocab.encode(if joins && at < gaps { part.trim_end() } else { part });
+        let encode = |(at, &part): (usize, &&str)| self.vocab.encode(if joins && at < gaps { part.trim_end() } else { part });
         let parts = parts.iter().enumerate().map(encode).collect::<ssl_data::Result<Vec<_>>>()?;
         let specials: BTreeSet<u32> = self.vocab.specials().collect();
         let (most, top_k) = (self.model.context(), top_k.max(1));
@@ -63,9 +66,10 @@ impl Scorer<'_> {
                 let mut filled = Vec::with_capacity(gaps);
                 for mark in marks {
                     target.push(mark);
-                    let runs = self.runs(&source, &target, top_k, &specials)?;
+                    let runs = self.runs(&source, &target, top_k.max(BEAM), &specials)?;
                     target.extend(runs.first().iter().flat_map(|(run, _)| run));
-                    filled.push(runs.into_iter().map(|(run, log)| self.candidate(run, log.exp(), &specials)).collect());
+                    filled
+                        .push(runs.into_iter().take(top_k).map(|(run, log)| self.candidate(run, log.exp(), &specials)).collect());
                 }
                 Ok(filled)
             }
@@ -73,8 +77,8 @@ impl Scorer<'_> {
         }
     }
 
-    /// The likeliest runs after `target`, each up to a special token that ends it, by a beam of `top_k`.
-    fn runs(&self, source: &[u32], target: &[u32], top_k: usize, specials: &BTreeSet<u32>) -> Result<Vec<Run>> {
+    /// The likeliest runs after `target`, each up to a special token that ends it, by a beam of `width`.
+    fn runs(&self, source: &[u32], target: &[u32], width: usize, specials: &BTreeSet<u32>) -> Result<Vec<Run>> {
         let (mut open, mut ended): (Vec<Run>, Vec<Run>) = (vec![(Vec::new(), 0.0)], Vec::new());
         for _ in 0..=RUN_TOKENS {
             let mut plan = Plan::default();
@@ -85,7 +89,7 @@ impl Scorer<'_> {
                 plan.push(0, Row { source: source.to_vec(), ids }, [(0..0, asked)]);
             }
             let mut longer: Vec<Run> = Vec::new();
-            for ((run, log), place) in open.iter().zip(self.places(&plan, top_k, &|_| false)?.into_iter().flatten()) {
+            for ((run, log), place) in open.iter().zip(self.places(&plan, width, &|_| false)?.into_iter().flatten()) {
                 let (ends, goes_on): (Vec<_>, Vec<_>) = place.likeliest.into_iter().partition(|(id, _)| specials.contains(id));
                 // Whatever ends a run, it is the same run.
                 let end: f64 = ends.iter().map(|(_, p)| p).sum();
@@ -94,12 +98,12 @@ impl Scorer<'_> {
                 }
                 longer.extend(goes_on.into_iter().map(|(id, p)| ([&run[..], &[id]].concat(), log + p.ln())));
             }
-            best_first(&mut longer, top_k);
-            best_first(&mut ended, top_k);
+            best_first(&mut longer, width);
+            best_first(&mut ended, width);
             open = longer;
             // An open run only becomes less likely.
             let worst =
-                if ended.len() == top_k { ended.last().map_or(f64::NEG_INFINITY, |run| run.1) } else { f64::NEG_INFINITY };
+                if ended.len() == width { ended.last().map_or(f64::NEG_INFINITY, |run| run.1) } else { f64::NEG_INFINITY };
             if open.first().is_none_or(|best| best.1 <= worst) {
                 break;
             }
