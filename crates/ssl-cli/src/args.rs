@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use generate::GenerateArgs;
 
+mod look;
 mod serve;
 
+pub(crate) use look::{EmbedArgs, FillArgs, Pooled};
 pub(crate) use serve::{LimitArgs, ServeArgs};
 
 /// Self-supervised learning: from raw text to a trained, measured language model.
@@ -95,6 +97,12 @@ pub(crate) enum Verb {
     #[command(after_help = "Stops on Ctrl-C or SIGTERM: running requests may end, then the exit code is 0.\n\n\
         Example: ssl serve runs/first --addr 127.0.0.1:8080")]
     Serve(ServeArgs),
+    /// Fill the gaps of a text, each with the likeliest candidates
+    #[command(after_help = "Example: ssl fill runs/bert --text \"The capital of France is [MASK].\"")]
+    Fill(FillArgs),
+    /// Turn texts into vectors, one a line
+    #[command(after_help = "Example: ssl embed runs/bert --input sentences.txt --out vectors.safetensors --normalize")]
+    Embed(EmbedArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),

@@ -62,6 +62,8 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Eval(args) => command::eval::run(session, args),
         Verb::Generate(args) => command::generate::run(session, args, cli.common.json),
         Verb::Serve(args) => serve::run(session, args),
+        Verb::Fill(args) => command::fill::run(session, args),
+        Verb::Embed(args) => command::embed::run(session, args, cli.common.json),
         Verb::Forward(args) => command::forward::run(session, args),
         Verb::Export(args) => command::convert::export(session, args),
         Verb::Import(args) => command::convert::import(session, args),

@@ -146,10 +146,8 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
     let headed = skill.as_ref().is_some_and(|skill| skill.kind.has_head());
     let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device, beam: None };
     let writes = !headed && writer.writes();
-    let token_by_token = matches!(
-        objective,
-        ObjectiveConfig::Causal {} | ObjectiveConfig::Infill(_) | ObjectiveConfig::Hybrid(_)
-    );
+    let token_by_token =
+        matches!(objective, ObjectiveConfig::Causal {} | ObjectiveConfig::Infill(_) | ObjectiveConfig::Hybrid(_));
     let about = About {
         id: args.name.clone().unwrap_or_else(|| named(&args.checkpoint)),
         created: now(),

@@ -20,6 +20,7 @@ pub mod error;
 pub mod estimate;
 pub mod few_shot;
 pub mod likelihood;
+pub mod look;
 pub mod metric;
 pub mod minimal_pairs;
 pub mod probe;

@@ -13,6 +13,7 @@ mod reading;
 mod recompute;
 mod rotary;
 mod token_loss;
+mod watch;
 
 pub use activation::{Activation, swiglu};
 pub use attention::{Attention, Mask};
@@ -29,6 +30,7 @@ pub use reading::{Reading, present};
 pub use recompute::Recompute;
 pub use rotary::Rotary;
 pub use token_loss::{counted, token_logits, token_loss, token_loss_at};
+pub use watch::{Seen, Watched, watched};
 
 /// What a kernel of `ssl-torch` made; a fault panics, as those of `tch`'s operations do.
 fn whole<T>(made: ssl_torch::Result<T>) -> T {

@@ -39,7 +39,8 @@ impl Ask {
     pub(super) fn number(&self, name: &str, range: &RangeInclusive<f64>) -> Result<Option<f64>> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| range.contains(number));
-        let expected = || format!("{name} is {}, and a number from {} to {} was expected", shown(value), range.start(), range.end());
+        let expected =
+            || format!("{name} is {}, and a number from {} to {} was expected", shown(value), range.start(), range.end());
         number.map(Some).ok_or_else(|| Fault::param(name, expected()))
     }
 

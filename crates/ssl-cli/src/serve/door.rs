@@ -174,7 +174,9 @@ mod tests {
         for host in ["localhost", "LOCALHOST:80", "127.0.0.1:1", "[::1]", "[::1]:8080"] {
             assert!(is_here(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "localhost:", "[::2]", "a:localhost"] {
+        for host in
+            ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "localhost:", "[::2]", "a:localhost"]
+        {
             assert!(!is_here(host), "{host}");
         }
     }

@@ -46,8 +46,7 @@ impl Line {
 
     /// Reads what still comes, and forgets it.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (until, silence) =
-            self.closing.get_or_insert_with(|| (Instant::now() + LINGER, Box::pin(sleep(SILENCE))));
+        let (until, silence) = self.closing.get_or_insert_with(|| (Instant::now() + LINGER, Box::pin(sleep(SILENCE))));
         let mut rest = [0; 8192];
         while Instant::now() < *until {
             if let Poll::Ready(ready) = self.stream.inner().poll_read_ready(cx) {
@@ -77,11 +76,7 @@ impl Write for Line {
         line.patiently(cx, written)
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
         let written = Pin::new(&mut line.stream).poll_write_vectored(cx, parts);
         line.patiently(cx, written)

@@ -58,7 +58,13 @@ impl Connections {
     }
 
     /// Accepts connections, forever. Each is told by `stopping` to end with the request that it is at.
-    pub(super) async fn accept(&self, listener: TcpListener, router: Router, served: Arc<Served>, stopping: watch::Receiver<bool>) {
+    pub(super) async fn accept(
+        &self,
+        listener: TcpListener,
+        router: Router,
+        served: Arc<Served>,
+        stopping: watch::Receiver<bool>,
+    ) {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 sleep(PAUSE).await;

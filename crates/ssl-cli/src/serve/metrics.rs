@@ -11,8 +11,7 @@ use std::time::Duration;
 use ssl_eval::engine::State;
 
 /// Upper ends in seconds, each about twice the one before.
-const ENDS: [f64; 16] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const ENDS: [f64; 16] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Times, by how long they were.
 #[derive(Debug, Default)]

@@ -99,7 +99,10 @@ fn told() -> Vec<Told> {
                 &["label", "probabilities"],
                 &[
                     ("label", text()),
-                    ("probabilities", list(object(&["label", "probability"], &[("label", text()), ("probability", number(0, 1))]))),
+                    (
+                        "probabilities",
+                        list(object(&["label", "probability"], &[("label", text()), ("probability", number(0, 1))])),
+                    ),
                 ],
             )),
         ),
@@ -164,7 +167,12 @@ fn completed(name: &'static str, content: &Value) -> Value {
     let finish = json!({ "type": "string", "enum": ["stop", "length"] });
     let choice = object(
         &["index", name, "finish_reason"],
-        &[("index", whole()), (name, content.clone()), ("finish_reason", finish), ("logprobs", json!({ "type": ["object", "null"] }))],
+        &[
+            ("index", whole()),
+            (name, content.clone()),
+            ("finish_reason", finish),
+            ("logprobs", json!({ "type": ["object", "null"] })),
+        ],
     );
     object(
         &["id", "object", "created", "model", "choices"],
@@ -246,8 +254,11 @@ mod tests {
             let name = name.split('"').next().expect("a name");
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
-        let names: Vec<&Value> =
-            paths.values().flat_map(|methods| methods.as_object().expect("methods").values()).map(|one| &one["operationId"]).collect();
+        let names: Vec<&Value> = paths
+            .values()
+            .flat_map(|methods| methods.as_object().expect("methods").values())
+            .map(|one| &one["operationId"])
+            .collect();
         assert_eq!(names.len(), names.iter().map(|name| name.to_string()).collect::<BTreeSet<_>>().len());
     }
 }

@@ -100,8 +100,7 @@ impl Running {
     pub(super) async fn run(mut self, each: &mut (dyn FnMut(usize, Piece) + Send)) -> Usage {
         let served = Arc::clone(&self.served);
         let (stops, logprobs) = (self.order.stops.clone(), self.order.request.logprobs.is_some());
-        let mut voices: Vec<Voice<'_>> =
-            self.texts.iter().map(|_| Voice::new(served.vocab.stream(), stops.clone())).collect();
+        let mut voices: Vec<Voice<'_>> = self.texts.iter().map(|_| Voice::new(served.vocab.stream(), stops.clone())).collect();
         // Where prompts are scored, they come with their tokens.
         if self.order.echo && !self.order.request.echo {
             for index in 0..self.texts.len() {

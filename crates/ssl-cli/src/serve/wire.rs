@@ -55,9 +55,11 @@ impl<'a> Wire<'a> {
     /// What a stream of a text begins with: of a conversation, who speaks.
     pub(super) fn opening(&self, index: usize) -> Option<Value> {
         let delta = json!({ "role": "assistant", "content": "" });
-        (self.form == Form::Chat).then(|| self.chunk(&json!({
-            "index": index, "delta": delta, "logprobs": null, "finish_reason": null,
-        })))
+        (self.form == Form::Chat).then(|| {
+            self.chunk(&json!({
+                "index": index, "delta": delta, "logprobs": null, "finish_reason": null,
+            }))
+        })
     }
 
     /// A piece of a stream; a failure is told as a document of its own kind.
@@ -131,7 +133,8 @@ impl<'a> Wire<'a> {
             Form::Completion => self.columns(index, tokens, most),
             Form::Chat => {
                 let one = |token: &Token| {
-                    let top: Vec<Value> = token.top.iter().take(most).map(|&(id, logprob)| self.entry(id, Some(logprob))).collect();
+                    let top: Vec<Value> =
+                        token.top.iter().take(most).map(|&(id, logprob)| self.entry(id, Some(logprob))).collect();
                     let mut entry = self.entry(token.id, token.logprob);
                     entry["top_logprobs"] = top.into();
                     entry

@@ -103,7 +103,9 @@ fn what_is_too_slow_or_too_large_is_refused() {
     assert!(server.metric("ssl:http_connections_refused_total", "") >= 20.0);
     drop(idle);
     // Pages of the web that come under another name are refused, and nothing is told to others' pages.
-    for headers in ["Host: evil.example\r\n", "Host: localhost\r\nOrigin: https://evil.example\r\n", "Host: localhost\r\nOrigin: null\r\n"] {
+    for headers in
+        ["Host: evil.example\r\n", "Host: localhost\r\nOrigin: https://evil.example\r\n", "Host: localhost\r\nOrigin: null\r\n"]
+    {
         let answer = server.ask("POST", "/v1/completions", headers, "{\"prompt\": \"a\"}");
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (403, &"not_local".into()), "{headers}");
         assert!(!answer.head.contains("access-control"), "{}", answer.head);
