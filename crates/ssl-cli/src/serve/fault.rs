@@ -109,7 +109,15 @@ impl From<Refused> for Fault {
 impl From<ssl_eval::Error> for Fault {
     fn from(fault: ssl_eval::Error) -> Self {
         match fault {
-            ssl_eval::Error::NoDecoder | ssl_eval::Error::NotPredicting => Self::unfit(fault.to_string()),
+            ssl_eval::Error::NoDecoder
+            | ssl_eval::Error::NotPredicting
+            | ssl_eval::Error::NotFilling
+            | ssl_eval::Error::NoAttention => Self::unfit(fault.to_string()),
+            ssl_eval::Error::Gaps { .. } | ssl_eval::Error::TooLong { .. } | ssl_eval::Error::NoTokens { .. } => {
+                Self::param("text", fault.to_string())
+            }
+            ssl_eval::Error::Layer { .. } => Self::param("layer", fault.to_string()),
+            ssl_eval::Error::Token { .. } => Self::param("input", fault.to_string()),
             ssl_eval::Error::Data(fault) => fault.into(),
             fault => Self::ours(fault.to_string()),
         }

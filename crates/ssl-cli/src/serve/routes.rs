@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::fault::{Fault, Result};
 use super::served::Served;
 use super::wire;
-use super::{body, door, openapi, tasks, write};
+use super::{body, door, looks, openapi, tasks, write};
 
 /// One route.
 pub(super) struct Route {
@@ -25,6 +25,7 @@ pub(super) struct Route {
 pub(super) fn all() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
     vec![
+        route("/", get(page)),
         route("/health", get(health)),
         route("/metrics", get(metrics)),
         route("/openapi.json", get(document)),
@@ -32,8 +33,12 @@ pub(super) fn all() -> Vec<Route> {
         route("/v1/models/{model}", get(model)),
         route("/v1/completions", post(write::completions)),
         route("/v1/chat/completions", post(write::chat)),
+        route("/v1/embeddings", post(looks::embeddings)),
         route("/tokenize", post(tokenize)),
         route("/detokenize", post(detokenize)),
+        route("/x/fill-mask", post(looks::fill_mask)),
+        route("/x/tokens", post(looks::likelihoods)),
+        route("/x/attention", post(looks::attention)),
         route("/x/classify", post(tasks::classify)),
         route("/x/translate", post(tasks::translate)),
         route("/x/summarize", post(tasks::summarize)),
@@ -55,6 +60,10 @@ async fn nowhere(request: Request) -> Fault {
 async fn another_method(request: Request) -> Fault {
     let message = format!("{} cannot be asked with {}", request.uri().path(), request.method());
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+async fn page() -> Html<&'static str> {
+    Html(super::page::html())
 }
 
 async fn health() -> Json<Value> {

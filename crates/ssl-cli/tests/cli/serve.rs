@@ -22,6 +22,7 @@ fn every_route_answers_as_openai_does() {
     streams(&server);
     converses(&server);
     tokens(&server);
+    is_looked_into(&server);
     refuses(&server);
     server.is_idle();
     server.signal();
@@ -183,6 +184,39 @@ fn tokens(server: &Server) {
     for text in ["<|endoftext|>", "a<|endoftext|>b", "\u{1e}", "<|user|>[MASK]"] {
         let ids = server.done("/tokenize", &json!({ "prompt": text }))["tokens"].clone();
         assert!(ids.as_array().expect("a list").iter().all(|id| *id != special), "{text:?}: {ids}");
+    }
+}
+
+fn is_looked_into(server: &Server) {
+    let page = server.get("/");
+    assert!(page.status == 200 && page.head.contains("text/html") && page.body.contains("</html>"), "{}", page.head);
+    let vectors = |ask: Value| server.done("/v1/embeddings", &ask);
+    let both = vectors(json!({ "model": MODEL, "input": ["The old", "A tired"] }));
+    let vector = |index: usize| both["data"][index]["embedding"].as_array().expect("numbers").clone();
+    assert_eq!((vector(0).len(), &both["usage"]), (16, &json!({ "prompt_tokens": 14, "total_tokens": 14 })));
+    assert!(vector(0) != vector(1));
+    let coded = vectors(json!({ "input": "The old", "encoding_format": "base64" }));
+    // 16 numbers of 4 bytes are 22 times 3 bytes, the last two short.
+    assert!(coded["data"][0]["embedding"].as_str().is_some_and(|text| text.len() == 88 && text.ends_with("==")), "{coded}");
+    let ids = server.done("/tokenize", &json!({ "prompt": "The old" }))["tokens"].clone();
+    assert_eq!(vectors(json!({ "input": [ids] }))["data"][0]["embedding"], Value::from(vector(0)));
+    let seen = server.done("/x/tokens", &json!({ "text": "The old", "top_k": 3 }))["tokens"].clone();
+    let echo = json!({ "prompt": "The old", "max_tokens": 0, "echo": true, "logprobs": 0 });
+    let echo = server.done(COMPLETIONS, &echo)["choices"][0]["logprobs"]["token_logprobs"].clone();
+    for (one, logprob) in seen.as_array().expect("a list").iter().zip(echo.as_array().expect("a list")) {
+        let (probability, logprob) = (one["probability"].as_f64().expect("a number"), logprob.as_f64().expect("a number"));
+        assert!((probability.ln() - logprob).abs() < 1e-4 && one["candidates"].as_array().map(Vec::len) == Some(3), "{one}");
+    }
+    let view = server.done("/x/attention", &json!({ "text": "The old" }));
+    assert_eq!((&view["layers"], &view["heads"], view["tokens"].as_array().map(Vec::len)), (&1.into(), &2.into(), Some(8)), "{view}");
+    server.refuses("/x/attention", &json!({ "text": "a", "layer": 1 }), 400, Some("layer"));
+    server.refuses("/x/attention", &json!({ "text": "a".repeat(300) }), 400, Some("text"));
+    server.refuses("/x/fill-mask", &json!({ "text": "a [MASK]" }), 400, None);
+    server.refuses("/x/tokens", &json!({ "text": "a", "top_k": 0 }), 400, Some("top_k"));
+    for (field, bad) in [("input", json!("")), ("input", json!(["a", ""])), ("encoding_format", json!("x")), ("dimensions", json!(4))] {
+        let mut ask = json!({ "input": "a" });
+        ask[field] = bad;
+        server.refuses("/v1/embeddings", &ask, 400, Some(field));
     }
 }
 
