@@ -208,12 +208,18 @@ fn is_looked_into(server: &Server) {
         assert!((probability.ln() - logprob).abs() < 1e-4 && one["candidates"].as_array().map(Vec::len) == Some(3), "{one}");
     }
     let view = server.done("/x/attention", &json!({ "text": "The old" }));
-    assert_eq!((&view["layers"], &view["heads"], view["tokens"].as_array().map(Vec::len)), (&1.into(), &2.into(), Some(8)), "{view}");
+    assert_eq!(
+        (&view["layers"], &view["heads"], view["tokens"].as_array().map(Vec::len)),
+        (&1.into(), &2.into(), Some(8)),
+        "{view}"
+    );
     server.refuses("/x/attention", &json!({ "text": "a", "layer": 1 }), 400, Some("layer"));
     server.refuses("/x/attention", &json!({ "text": "a".repeat(300) }), 400, Some("text"));
     server.refuses("/x/fill-mask", &json!({ "text": "a [MASK]" }), 400, None);
     server.refuses("/x/tokens", &json!({ "text": "a", "top_k": 0 }), 400, Some("top_k"));
-    for (field, bad) in [("input", json!("")), ("input", json!(["a", ""])), ("encoding_format", json!("x")), ("dimensions", json!(4))] {
+    for (field, bad) in
+        [("input", json!("")), ("input", json!(["a", ""])), ("encoding_format", json!("x")), ("dimensions", json!(4))]
+    {
         let mut ask = json!({ "input": "a" });
         ask[field] = bad;
         server.refuses("/v1/embeddings", &ask, 400, Some(field));
@@ -329,18 +335,16 @@ fn others_need_a_key() {
 #[test]
 fn a_model_that_does_not_write_says_what_it_does() {
     let place = Place::new();
-<<<<<<< HEAD
     train(&place, &RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]"));
-=======
-    let masked = crate::support::RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]");
-    place.write(
-        "run.toml",
-        masked.replace("steps = 40", "steps = 3").replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", ""),
-    );
-    place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
->>>>>>> page
     let server = Server::start(&place, &[]);
     assert_eq!(server.get("/v1/models").json()["data"][0]["ssl"]["writes"], false);
+    let gaps = server.done("/x/fill-mask", &json!({ "text": "The [MASK]ld [MASK]", "top_k": 2 }))["gaps"].clone();
+    for gap in gaps.as_array().expect("a list") {
+        let of = |at: usize| gap["candidates"][at]["probability"].as_f64().expect("a number");
+        assert!(of(0) >= of(1) && of(1) > 0.0 && gap["candidates"][0]["token"].is_string(), "{gap}");
+    }
+    assert_eq!(gaps.as_array().map(Vec::len), Some(2));
+    server.refuses("/x/fill-mask", &json!({ "text": "no gap" }), 400, Some("text"));
     for (path, ask) in
         [(COMPLETIONS, json!({ "prompt": "a" })), (CHAT, json!({ "messages": [{ "role": "user", "content": "a" }] }))]
     {

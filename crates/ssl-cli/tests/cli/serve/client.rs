@@ -23,7 +23,9 @@ pub(super) fn place() -> Place {
 pub(super) fn train(place: &Place, run: &str) {
     place.write("run.toml", run);
     let mut args = vec!["train", "run.toml", "--out", MODEL, "--quiet"];
-    for short in ["train.steps=3", "train.batch-rows=1", "train.accumulate=1", "schedule.cosine.warmup-steps=1", "eval.every-steps=3"] {
+    for short in
+        ["train.steps=3", "train.batch-rows=1", "train.accumulate=1", "schedule.cosine.warmup-steps=1", "eval.every-steps=3"]
+    {
         args.extend(["--set", short]);
     }
     place.ssl(&args).says(0, &[]);
@@ -41,7 +43,8 @@ impl Answer {
     fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {head}"));
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {head}"));
         let head = head.to_ascii_lowercase();
         let body = if head.contains("transfer-encoding: chunked") { joined(body) } else { body.to_owned() };
         Self { status, head, body }
@@ -115,7 +118,10 @@ impl Server {
     pub(super) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let key = self.key.as_ref().map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
         let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.addr) };
-        format!("{method} {path} HTTP/1.1\r\n{host}{key}{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "{method} {path} HTTP/1.1\r\n{host}{key}{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     pub(super) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
