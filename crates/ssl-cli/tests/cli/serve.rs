@@ -297,6 +297,7 @@ fn refuses(server: &Server) {
         ("/tokenize", json!({}), Some("prompt")),
         ("/detokenize", json!({ "tokens": [-1] }), Some("tokens")),
         ("/x/classify", json!({ "text": "a" }), None),
+        ("/x/answer", json!({ "question": "a", "passage": "b" }), None),
         ("/x/translate", json!({ "text": "a" }), None),
         ("/x/summarize", json!({ "text": "a" }), None),
     ] {
