@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use ssl_data::document::Origin;
 use ssl_data::objective::ObjectiveConfig;
-use ssl_data::task::{Content, Encoder, Example, TaskKind};
+use ssl_data::task::{Content, Encoder, Example, TaskKind, WritingMetric};
 use ssl_data::vocab::Vocab;
 use ssl_eval::engine::Engine;
 use ssl_model::Model;
@@ -77,8 +77,6 @@ pub(super) struct About {
     pub(super) vocab_size: u32,
     /// Whether it goes on with texts, token by token.
     pub(super) goes_on: bool,
-    /// Whether it writes at all.
-    pub(super) writes: bool,
     /// Whether it fills gaps.
     pub(super) fills: bool,
     /// What a model of two stacks writes after.
@@ -167,7 +165,7 @@ impl Served {
             "id": about.id, "object": "model", "created": about.created, "owned_by": "ssl",
             "ssl": {
                 "parameters": about.parameters, "context": about.context, "objective": self.objective.name(),
-                "writes": about.writes, "fills": about.fills, "embeds": true,
+                "writes": about.goes_on, "fills": about.fills, "embeds": true,
                 "task": task.map(|task| task.kind.name()), "labels": task.map_or(&[][..], |task| &task.labels),
                 "answers": task.is_some_and(|task| matches!(task.kind, TaskKind::Extraction(_))),
             },
@@ -177,8 +175,8 @@ impl Served {
     /// What the model does, for those who asked for something else.
     pub(super) fn can(&self) -> String {
         let mut can = Vec::new();
-        if self.about.writes {
-            can.push("writes (/v1/completions)");
+        if self.about.goes_on {
+            can.push("goes on with texts (/v1/completions)");
         }
         if self.about.fills {
             can.push("fills gaps (/x/fill-mask)");
@@ -187,6 +185,9 @@ impl Served {
         match self.skill.as_ref().map(|skill| &skill.kind) {
             Some(TaskKind::Classification(_)) => can.push("tells classes (/x/classify)"),
             Some(TaskKind::Extraction(_)) => can.push("answers questions (/x/answer)"),
+            Some(TaskKind::Writing(config)) if config.metric == WritingMetric::Rouge => can.push("summarises (/x/summarize)"),
+            Some(TaskKind::Writing(_)) => can.push("translates (/x/translate)"),
+            None if matches!(self.objective, ObjectiveConfig::Translation(_)) => can.push("translates (/x/translate)"),
             _ => {}
         }
         format!("it {}", can.join(", "))

@@ -39,7 +39,6 @@ fn sample(kind: Option<TaskKind>) -> Arc<Served> {
         context: 64,
         vocab_size: vocab.size(),
         goes_on: true,
-        writes: true,
         fills: false,
         start: None,
     };
