@@ -104,10 +104,15 @@ impl Served {
     /// Ends when a request that began at `begun` has to.
     pub(super) async fn over(&self, begun: Instant) {
         let mut closing = self.closing.clone();
+        let cut = async {
+            // Where nobody is left who could say so, it does not come.
+            if closing.wait_for(|closing| *closing).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = sleep_until(begun + self.limits.request) => {}
-            // The sender lives as long as the server.
-            _ = closing.wait_for(|closing| *closing) => {}
+            () = cut => {}
         }
     }
 

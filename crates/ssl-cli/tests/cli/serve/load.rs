@@ -11,8 +11,12 @@ use super::client::{Server, begin, leave, place};
 const CLIENTS: usize = 200;
 /// One in so many is bad.
 const BAD: usize = 10;
-/// With so many at once, a request may take so many times what all of them take one after another.
-const FACTOR: f64 = 3.0;
+/// Texts that the server writes at once.
+const ROWS: f64 = 16.0;
+/// A request may take so many times what it takes alone, for each time that all rows have to be filled.
+const FACTOR: f64 = 4.0;
+/// What a request takes alone on a machine that does much else at the same time: less is not counted on.
+const LEAST: f64 = 0.02;
 
 /// The time that 99 of 100 are below.
 fn p99(times: &mut [f64]) -> f64 {
@@ -63,7 +67,7 @@ fn two_hundred_clients_are_served_though_some_are_bad() {
     });
     let (count, loaded) = (times.len(), p99(&mut times));
     println!("p99 alone {:.1} ms; of {count} among {CLIENTS} {:.1} ms", alone * 1e3, loaded * 1e3);
-    assert!(loaded < FACTOR * alone * CLIENTS as f64, "p99 {loaded} s, alone {alone} s");
+    assert!(loaded < FACTOR * alone.max(LEAST) * CLIENTS as f64 / ROWS, "p99 {loaded} s, alone {alone} s");
     server.is_idle();
     server.reaches("ssl:http_connections", "", 1.0);
     assert_eq!(server.metric("ssl:request_success_total", "finished_reason=\"error\""), 0.0);
