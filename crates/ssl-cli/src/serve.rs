@@ -10,9 +10,11 @@ mod door;
 mod fault;
 mod line;
 mod listen;
+mod looks;
 mod metrics;
 mod openapi;
 mod order;
+mod page;
 mod routes;
 mod running;
 mod served;
@@ -30,8 +32,8 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use ssl_data::objective::ObjectiveConfig;
 use ssl_data::task::{Encoder, Reader, TaskKind};
-use ssl_data::vocab::MASK;
 use ssl_eval::engine::{self, Engine};
+use ssl_eval::likelihood::Scorer;
 use tokio::sync::{Semaphore, watch};
 
 use self::chat::Turns;
@@ -144,8 +146,11 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
     let (reader, device) = (reader(&opened.shape), opened.params.device());
     let skill = opened.adapted.as_ref().map(|adapted| skill(adapted, &opened, reader)).transpose()?.flatten();
     let headed = skill.as_ref().is_some_and(|skill| skill.kind.has_head());
-    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device };
+    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device, beam: None };
     let writes = !headed && writer.writes();
+    let start = opened.shape.config.start_token();
+    let fills =
+        Scorer::new(opened.model.as_ref(), &vocab, objective.form(), start, device).is_ok_and(|scorer| scorer.fills_gaps());
     let token_by_token =
         matches!(objective, ObjectiveConfig::Causal {} | ObjectiveConfig::Infill(_) | ObjectiveConfig::Hybrid(_));
     let about = About {
@@ -156,7 +161,8 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         vocab_size: opened.shape.vocab_size,
         goes_on: writes && token_by_token,
         writes,
-        fills: !headed && reader == Reader::Both && vocab.special(MASK).is_ok(),
+        fills: !headed && fills,
+        start,
     };
     let turns = Turns::of(skill.as_ref().map(|skill| &skill.kind), &vocab, reader)?;
     let most = &args.limits;

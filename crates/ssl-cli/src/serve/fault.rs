@@ -67,11 +67,6 @@ impl Fault {
         Self { code: Some(code), ..self }
     }
 
-    /// The same as said of another field.
-    pub(super) fn of(self, name: &str) -> Self {
-        Self { param: self.param.map(|_| name.to_owned()), ..self }
-    }
-
     /// The document.
     pub(super) fn json(&self) -> Value {
         let kind = match self.status {
@@ -102,11 +97,11 @@ impl IntoResponse for Fault {
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Full => Self::busy(),
+            Refused::Full { .. } => Self::busy(),
             Refused::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the model has stopped").coded("stopped"),
             Refused::NoDecoder => Self::unfit(refused.to_string()),
             Refused::Prompt { .. } => Self::param("prompt", refused.to_string()).coded("context_length_exceeded"),
-            Refused::Token { .. } => Self::param("prompt", refused.to_string()),
+            Refused::Token { .. } | Refused::Empty => Self::param("prompt", refused.to_string()),
         }
     }
 }
@@ -114,7 +109,15 @@ impl From<Refused> for Fault {
 impl From<ssl_eval::Error> for Fault {
     fn from(fault: ssl_eval::Error) -> Self {
         match fault {
-            ssl_eval::Error::NoDecoder | ssl_eval::Error::NotPredicting => Self::unfit(fault.to_string()),
+            ssl_eval::Error::NoDecoder
+            | ssl_eval::Error::NotPredicting
+            | ssl_eval::Error::NotFilling
+            | ssl_eval::Error::NoAttention => Self::unfit(fault.to_string()),
+            ssl_eval::Error::Gaps { .. } | ssl_eval::Error::TooLong { .. } | ssl_eval::Error::NoTokens { .. } => {
+                Self::param("text", fault.to_string())
+            }
+            ssl_eval::Error::Layer { .. } => Self::param("layer", fault.to_string()),
+            ssl_eval::Error::Token { .. } => Self::param("input", fault.to_string()),
             ssl_eval::Error::Data(fault) => fault.into(),
             fault => Self::ours(fault.to_string()),
         }

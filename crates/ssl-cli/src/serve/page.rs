@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 pub(super) fn html() -> &'static str {
     static PAGE: OnceLock<String> = OnceLock::new();
     PAGE.get_or_init(|| {
-        include_str!("page.html")
-            .replace("/*style*/", include_str!("page.css"))
-            .replace("/*script*/", include_str!("page.js"))
+        include_str!("page.html").replace("/*style*/", include_str!("page.css")).replace("/*script*/", include_str!("page.js"))
     })
 }
 

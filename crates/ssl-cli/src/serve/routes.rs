@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -12,12 +12,10 @@ use serde_json::{Value, json};
 use super::fault::{Fault, Result};
 use super::served::Served;
 use super::wire;
-use super::{body, door, openapi, tasks, write};
+use super::{body, door, looks, openapi, tasks, write};
 
 /// One route.
 pub(super) struct Route {
-    /// `get` or `post`.
-    pub(super) method: &'static str,
     /// Where.
     pub(super) path: &'static str,
     handler: MethodRouter<Arc<Served>>,
@@ -25,20 +23,25 @@ pub(super) struct Route {
 
 /// All of them.
 pub(super) fn all() -> Vec<Route> {
-    let route = |method, path, handler| Route { method, path, handler };
+    let route = |path, handler| Route { path, handler };
     vec![
-        route("get", "/health", get(health)),
-        route("get", "/metrics", get(metrics)),
-        route("get", "/openapi.json", get(document)),
-        route("get", "/v1/models", get(models)),
-        route("get", "/v1/models/{model}", get(model)),
-        route("post", "/v1/completions", post(write::completions)),
-        route("post", "/v1/chat/completions", post(write::chat)),
-        route("post", "/tokenize", post(tokenize)),
-        route("post", "/detokenize", post(detokenize)),
-        route("post", "/x/classify", post(tasks::classify)),
-        route("post", "/x/translate", post(tasks::translate)),
-        route("post", "/x/summarize", post(tasks::summarize)),
+        route("/", get(page)),
+        route("/health", get(health)),
+        route("/metrics", get(metrics)),
+        route("/openapi.json", get(document)),
+        route("/v1/models", get(models)),
+        route("/v1/models/{model}", get(model)),
+        route("/v1/completions", post(write::completions)),
+        route("/v1/chat/completions", post(write::chat)),
+        route("/v1/embeddings", post(looks::embeddings)),
+        route("/tokenize", post(tokenize)),
+        route("/detokenize", post(detokenize)),
+        route("/x/fill-mask", post(looks::fill_mask)),
+        route("/x/tokens", post(looks::likelihoods)),
+        route("/x/attention", post(looks::attention)),
+        route("/x/classify", post(tasks::classify)),
+        route("/x/translate", post(tasks::translate)),
+        route("/x/summarize", post(tasks::summarize)),
     ]
 }
 
@@ -57,6 +60,10 @@ async fn nowhere(request: Request) -> Fault {
 async fn another_method(request: Request) -> Fault {
     let message = format!("{} cannot be asked with {}", request.uri().path(), request.method());
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+async fn page() -> Html<&'static str> {
+    Html(super::page::html())
 }
 
 async fn health() -> Json<Value> {

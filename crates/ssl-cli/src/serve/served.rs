@@ -15,6 +15,7 @@ use tch::Device;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::ask::Ask;
 use super::chat::Turns;
 use super::door::Keys;
 use super::fault::{Fault, Result};
@@ -80,6 +81,8 @@ pub(super) struct About {
     pub(super) writes: bool,
     /// Whether it fills gaps.
     pub(super) fills: bool,
+    /// What a model of two stacks writes after.
+    pub(super) start: Option<u32>,
 }
 
 /// What may be asked.
@@ -120,10 +123,10 @@ impl Served {
         done.map_err(|_| Fault::ours("the request could not be read"))?
     }
 
-    /// Does work on the whole model, between two steps of the texts that it writes. Work whose client has left is not begun.
+    /// Does work on the whole model, between two steps of the texts that it writes; the work is told to stop where its client has left.
     pub(super) async fn on_model<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self, &dyn Model, Device) -> ssl_eval::Result<T> + Send + 'static,
+        work: impl FnOnce(&Self, &dyn Model, Device, &dyn Fn(f64) -> bool) -> ssl_eval::Result<T> + Send + 'static,
     ) -> Result<T> {
         let begun = Instant::now();
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::busy())?;
@@ -134,7 +137,8 @@ impl Served {
             let work = move || {
                 let (engine, _room) = (served.engine.clone(), (place, turn));
                 engine.with(move |model, device| {
-                    if waiting.upgrade().is_none() { Err(ssl_eval::Error::Stopped) } else { work(&served, model, device) }
+                    let left = |_| waiting.strong_count() == 0;
+                    if left(0.0) { Err(ssl_eval::Error::Stopped) } else { work(&served, model, device, &left) }
                 })
             };
             tokio::task::spawn_blocking(work).await
@@ -142,6 +146,17 @@ impl Served {
         tokio::select! {
             done = done => Ok(done.map_err(|_| Fault::ours("the work on the model broke off"))???),
             () = self.over(begun) => Err(Fault::late()),
+        }
+    }
+
+    /// Refuses a request for another model.
+    pub(super) fn called(&self, ask: &Ask) -> Result<()> {
+        match ask.text("model")? {
+            Some(model) if model != self.about.id => {
+                let message = format!("there is no model {model:?} here, but {:?}", self.about.id);
+                Err(Fault::param("model", message).missing().coded("model_not_found"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -10,6 +10,7 @@ use ssl_data::objective::ObjectiveConfig;
 use ssl_data::task::{Content, TaskKind, WritingMetric};
 use ssl_eval::adapted::{Asked, Said};
 use ssl_eval::sample::{Sampling, Want};
+use ssl_model::Model;
 
 use super::ask::Ask;
 use super::body;
@@ -65,11 +66,11 @@ async fn written(served: &Arc<Served>, ask: &Ask, metrics: &[WritingMetric], can
 
 /// What a model of two stacks writes that was trained to translate.
 async fn directly(served: Arc<Served>, text: String) -> Result<Json<Value>> {
-    let work = move |served: &Served, model: &dyn ssl_model::Model, device| {
-        let writer = Writer { model, objective: &served.objective, vocab: &served.vocab, device };
+    let work = move |served: &Served, model: &dyn Model, device, _: &dyn Fn(f64) -> bool| {
+        let writer = Writer { model, objective: &served.objective, vocab: &served.vocab, device, beam: None };
         let prompt = served.vocab.encode_foreign(&text)?;
         let mut ids = Vec::new();
-        writer.write(&prompt, served.limits.tokens as u64, &Sampling::default(), &mut |id| {
+        writer.write(&prompt, served.limits.tokens as u64, &Sampling::default(), &mut |id, _| {
             if id == served.vocab.separator() {
                 return Want::Enough;
             }
@@ -84,10 +85,10 @@ async fn directly(served: Arc<Served>, text: String) -> Result<Json<Value>> {
 
 /// What the adapted model says of one example.
 async fn said(served: &Arc<Served>, content: Content) -> Result<Said> {
-    let work = move |served: &Served, model: &dyn ssl_model::Model, device| {
+    let work = move |served: &Served, model: &dyn Model, device, stop: &dyn Fn(f64) -> bool| {
         let skill = served.skill.as_ref().ok_or(ssl_eval::Error::Empty)?;
         let asked = Asked { model, encoder: &skill.encoder, kind: &skill.kind, labels: &skill.labels, device };
-        asked.answer(&[example(content)], &|_| false)?.pop().ok_or(ssl_eval::Error::Empty)
+        asked.answer(&[example(content)], stop)?.pop().ok_or(ssl_eval::Error::Empty)
     };
     served.on_model(work).await
 }
@@ -99,7 +100,7 @@ fn kind<'a>(served: &'a Served, fits: impl Fn(&TaskKind) -> bool, cannot: &str) 
 }
 
 /// A text that must be there and say something.
-fn text(ask: &Ask, name: &str) -> Result<String> {
+pub(super) fn text(ask: &Ask, name: &str) -> Result<String> {
     let text = ask.needed(name)?;
     if text.trim().is_empty() { Err(Fault::param(name, format!("{name} is empty"))) } else { Ok(plain(text)) }
 }

@@ -6,8 +6,8 @@ mod load;
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
-use client::{MODEL, Server, place};
+use crate::support::{Place, RUN};
+use client::{MODEL, Server, place, train};
 
 const COMPLETIONS: &str = "/v1/completions";
 const CHAT: &str = "/v1/chat/completions";
@@ -22,6 +22,7 @@ fn every_route_answers_as_openai_does() {
     streams(&server);
     converses(&server);
     tokens(&server);
+    is_looked_into(&server);
     refuses(&server);
     server.is_idle();
     server.signal();
@@ -41,10 +42,13 @@ fn looks(server: &Server) {
     assert_eq!(&server.get("/v1/models/out").json(), model);
     assert_eq!(server.get("/v1/models/other").status, 404);
     let document = server.get("/openapi.json").json();
-    for path in document["paths"].as_object().expect("paths").keys().filter(|path| !path.contains('{')) {
-        // Every route that is told of is there, whatever it says to nothing.
-        let answer = server.ask("GET", path, "", "");
-        assert!([200, 405].contains(&answer.status), "{path}: {answer:?}");
+    for (path, methods) in document["paths"].as_object().expect("paths").iter().filter(|(path, _)| !path.contains('{')) {
+        for method in methods.as_object().expect("methods").keys().map(|method| method.to_uppercase()) {
+            // Every route that is told of is there, whatever it says to nothing, and to no other method.
+            let right = server.ask(&method, path, "", "{}").status;
+            assert_eq!(right, if method == "GET" { 200 } else { 400 }, "{method} {path}");
+            assert_eq!(server.ask("DELETE", path, "", "").status, 405, "{path}");
+        }
     }
     let absent = server.get("/absent");
     assert_eq!((absent.status, &absent.json()["error"]["type"]), (404, &"not_found_error".into()));
@@ -183,6 +187,45 @@ fn tokens(server: &Server) {
     }
 }
 
+fn is_looked_into(server: &Server) {
+    let page = server.get("/");
+    assert!(page.status == 200 && page.head.contains("text/html") && page.body.contains("</html>"), "{}", page.head);
+    let vectors = |ask: Value| server.done("/v1/embeddings", &ask);
+    let both = vectors(json!({ "model": MODEL, "input": ["The old", "A tired"] }));
+    let vector = |index: usize| both["data"][index]["embedding"].as_array().expect("numbers").clone();
+    assert_eq!((vector(0).len(), &both["usage"]), (16, &json!({ "prompt_tokens": 14, "total_tokens": 14 })));
+    assert!(vector(0) != vector(1));
+    let coded = vectors(json!({ "input": "The old", "encoding_format": "base64" }));
+    // 16 numbers of 4 bytes are 22 times 3 bytes, the last two short.
+    assert!(coded["data"][0]["embedding"].as_str().is_some_and(|text| text.len() == 88 && text.ends_with("==")), "{coded}");
+    let ids = server.done("/tokenize", &json!({ "prompt": "The old" }))["tokens"].clone();
+    assert_eq!(vectors(json!({ "input": [ids] }))["data"][0]["embedding"], Value::from(vector(0)));
+    let seen = server.done("/x/tokens", &json!({ "text": "The old", "top_k": 3 }))["tokens"].clone();
+    let echo = json!({ "prompt": "The old", "max_tokens": 0, "echo": true, "logprobs": 0 });
+    let echo = server.done(COMPLETIONS, &echo)["choices"][0]["logprobs"]["token_logprobs"].clone();
+    for (one, logprob) in seen.as_array().expect("a list").iter().zip(echo.as_array().expect("a list")) {
+        let (probability, logprob) = (one["probability"].as_f64().expect("a number"), logprob.as_f64().expect("a number"));
+        assert!((probability.ln() - logprob).abs() < 1e-4 && one["candidates"].as_array().map(Vec::len) == Some(3), "{one}");
+    }
+    let view = server.done("/x/attention", &json!({ "text": "The old" }));
+    assert_eq!(
+        (&view["layers"], &view["heads"], view["tokens"].as_array().map(Vec::len)),
+        (&1.into(), &2.into(), Some(8)),
+        "{view}"
+    );
+    server.refuses("/x/attention", &json!({ "text": "a", "layer": 1 }), 400, Some("layer"));
+    server.refuses("/x/attention", &json!({ "text": "a".repeat(300) }), 400, Some("text"));
+    server.refuses("/x/fill-mask", &json!({ "text": "a [MASK]" }), 400, None);
+    server.refuses("/x/tokens", &json!({ "text": "a", "top_k": 0 }), 400, Some("top_k"));
+    for (field, bad) in
+        [("input", json!("")), ("input", json!(["a", ""])), ("encoding_format", json!("x")), ("dimensions", json!(4))]
+    {
+        let mut ask = json!({ "input": "a" });
+        ask[field] = bad;
+        server.refuses("/v1/embeddings", &ask, 400, Some(field));
+    }
+}
+
 fn refuses(server: &Server) {
     for (field, bad) in [
         ("prompt", json!(null)),
@@ -292,14 +335,16 @@ fn others_need_a_key() {
 #[test]
 fn a_model_that_does_not_write_says_what_it_does() {
     let place = Place::new();
-    let masked = crate::support::RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]");
-    place.write(
-        "run.toml",
-        masked.replace("steps = 40", "steps = 3").replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", ""),
-    );
-    place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
+    train(&place, &RUN.replace("[objective.causal]", "[objective.masked]").replace("[model.gpt]", "[model.bert]"));
     let server = Server::start(&place, &[]);
     assert_eq!(server.get("/v1/models").json()["data"][0]["ssl"]["writes"], false);
+    let gaps = server.done("/x/fill-mask", &json!({ "text": "The [MASK]ld [MASK]", "top_k": 2 }))["gaps"].clone();
+    for gap in gaps.as_array().expect("a list") {
+        let of = |at: usize| gap["candidates"][at]["probability"].as_f64().expect("a number");
+        assert!(of(0) >= of(1) && of(1) > 0.0 && gap["candidates"][0]["token"].is_string(), "{gap}");
+    }
+    assert_eq!(gaps.as_array().map(Vec::len), Some(2));
+    server.refuses("/x/fill-mask", &json!({ "text": "no gap" }), 400, Some("text"));
     for (path, ask) in
         [(COMPLETIONS, json!({ "prompt": "a" })), (CHAT, json!({ "messages": [{ "role": "user", "content": "a" }] }))]
     {

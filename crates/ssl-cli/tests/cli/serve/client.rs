@@ -15,12 +15,20 @@ pub(super) const MODEL: &str = "out";
 /// A model of few weights that reads 1024 tokens.
 pub(super) fn place() -> Place {
     let place = Place::new();
-    let run = RUN.replace("context-tokens = 16", "context-tokens = 1024").replace("steps = 40", "steps = 3");
-    let run =
-        run.replace("[eval]\nevery-steps = 10\nsample-tokens = 8\n", "").replace("save-every-steps = 5", "save-every-steps = 3");
-    place.write("run.toml", run);
-    place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
+    train(&place, &RUN.replace("context-tokens = 16", "context-tokens = 1024"));
     place
+}
+
+/// Trains a run for three steps.
+pub(super) fn train(place: &Place, run: &str) {
+    place.write("run.toml", run);
+    let mut args = vec!["train", "run.toml", "--out", MODEL, "--quiet"];
+    for short in
+        ["train.steps=3", "train.batch-rows=1", "train.accumulate=1", "schedule.cosine.warmup-steps=1", "eval.every-steps=3"]
+    {
+        args.extend(["--set", short]);
+    }
+    place.ssl(&args).says(0, &[]);
 }
 
 /// An answer, whole.
