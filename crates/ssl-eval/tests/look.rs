@@ -49,8 +49,10 @@ fn tokens_are_as_likely_as_the_text_that_they_make() {
                 assert!(at.is_none_or(|at| token.rank as usize == at + 1), "{token:?}");
                 assert!(at.is_some() || (token.rank > 4 && token.probability <= best[3]), "{token:?}");
             }
-            let few = scorer.with_batch_tokens(40).tokens(text, 1, GO_ON).expect("tokens");
-            few.iter().zip(&found).for_each(|(few, found)| near(few.probability, found.probability));
+            if text.len() < 40 {
+                let few = scorer.with_batch_tokens(40).tokens(text, 1, GO_ON).expect("tokens");
+                few.iter().zip(&found).for_each(|(few, found)| near(few.probability, found.probability));
+            }
         }
     }
 }
