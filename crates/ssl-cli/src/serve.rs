@@ -20,6 +20,8 @@ mod running;
 mod served;
 mod sse;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod write;
 

@@ -3,6 +3,7 @@
 mod client;
 mod hostile;
 mod load;
+mod tasks;
 
 use serde_json::{Value, json};
 
