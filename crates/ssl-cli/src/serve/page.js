@@ -80,8 +80,8 @@ const speak = () => {
 };
 const number = (x, digits = 3) => new Intl.NumberFormat(language, { maximumSignificantDigits: digits }).format(x);
 const percent = (p) => p > 0 && p < 0.0005 ? "< 0.1 %" : new Intl.NumberFormat(language, { maximumFractionDigits: p < 0.1 ? 1 : 0 }).format(100 * p) + " %";
-// A token as it stands alone: its spaces and line ends seen.
-const visible = (text) => text.replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)).replace(/\n/g, "⏎").replace(/\t/g, "⇥") || word("nothing");
+// A token as it stands alone: its spaces and line ends seen, and a part of a letter as a box.
+const visible = (text) => text.replace(/^bytes:\\x.*$|\uFFFD+/, "▯").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)).replace(/\n/g, "⏎").replace(/\t/g, "⇥") || word("nothing");
 
 /* What the server says. */
 class Refused extends Error {
@@ -183,7 +183,7 @@ class Strip {
   }
   // `p` is null where nothing is known of a token.
   add(token) {
-    const node = make("span", { className: "token", at: this.tokens.length }, token.text);
+    const node = make("span", { className: "token", at: this.tokens.length }, token.text || "▯");
     if (token.p !== null) node.style.setProperty("--s", Math.min(1, -Math.log2(Math.max(token.p, 1e-9)) / 10));
     this.node.append(node);
     this.tokens.push({ ...token, node });
@@ -193,8 +193,7 @@ class Strip {
     this.at = at;
     const { text, p, rank, others, node } = this.tokens[at];
     node.classList.add("on");
-    const name = make("code", {}, visible(text));
-    const values = { token: name.textContent, p: () => percent(p), rank };
+    const values = { token: text ? visible(text) : "▯", p: () => percent(p), rank };
     const what = p === null ? say(make("p", { className: "what" }), "begins") : say(make("p", { className: "what" }), rank ? "ranked" : "token", values);
     const list = make("ol", { className: "bars" });
     bars(list, (others ?? []).map((other) => ({ name: visible(other.text), p: other.p, best: other.text === text })));
