@@ -137,8 +137,10 @@ const work = async (panel, job) => {
   fault.hidden = true;
   busy(true);
   say(status, "working");
+  // What counts along is seen, and read out when it is over.
+  status.ariaLive = "off";
   try {
-    const said = await job(mine.signal);
+    const said = await job(mine.signal).finally(() => { status.ariaLive = "polite"; });
     if (said) say(status, ...said); else say(status, "done");
   } catch (wrong) {
     if (wrong.name === "AbortError") say(status, "stopped");
