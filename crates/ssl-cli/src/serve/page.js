@@ -38,7 +38,7 @@ const WORDS = {
     unsure: "把握不够，不作回答。", closest: "最接近的猜测：{answer}（{p}）", citation: "{document}，{start} 至 {end}", score: "得分 {score}",
     rewriteHow: "要得到什么", translate: "译文", summarize: "摘要", goRewrite: "开始",
     insideLabel: "要查看的文本", goInside: "查看", tokensTitle: "每个词元的概率", attentionTitle: "词元之间的注意力", layer: "层", heads: "注意力头；第一个是全部的平均",
-    mean: "全部头的平均", head: "第 {n} 头", mapHelp: "每一行是注视的词元，每一列是被注视的词元；颜色越深，注意力越多。可用方向键移动。", looks: "{from} 把 {p} 的注意力给了 {to}（{head}）",
+    mean: "全部头的平均", head: "第 {n} 头", mapHelp: "每一行是注视的词元，每一列是被注视的词元；颜色越浓，注意力越多。可用方向键移动。", looks: "{from} 把 {p} 的注意力给了 {to}（{head}）",
     textA: "一段文本", textB: "另一段文本", goAlike: "比较", cosine: "余弦 {x}", same: "相似", alikeNote: "两个向量的余弦：1 表示方向相同，0 表示毫无共同之处。",
     settings: "设置", maxTokens: "最多词元数", temperature: "温度", topP: "top-p", topK: "top-k", seed: "随机种子", all: "全部", random: "随机",
     stopAt: "遇到这些文字时停止（每行一个；\\n 表示换行）", settingsNote: "温度为 0 时总取最可能的词元；同一种子得到同样的文本。",
