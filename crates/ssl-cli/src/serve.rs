@@ -162,8 +162,8 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         context,
         vocab_size: opened.shape.vocab_size,
         goes_on: writes && token_by_token,
-        writes,
         fills: !headed && fills,
+        attends: opened.shape.config.attends(),
         start,
     };
     let turns = Turns::of(skill.as_ref().map(|skill| &skill.kind), &vocab, reader)?;

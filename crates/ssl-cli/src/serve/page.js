@@ -357,7 +357,7 @@ const look = () => work($("inside"), async (signal) => {
       $("inside").querySelector(".tokens").hidden = false;
     }));
   }
-  ask.push(attend(text, Number($("layer").value) || 0, signal));
+  if (model.ssl.attends) ask.push(attend(text, Number($("layer").value) || 0, signal));
   // One may fail where the other has something to show.
   const failed = (await Promise.allSettled(ask)).filter((one) => one.status === "rejected");
   if (failed.length) throw failed[0].reason;
@@ -525,13 +525,13 @@ const begin = async () => {
     complain($("fault"), fault);
     return;
   }
-  const { parameters, context, objective, writes, fills, embeds, task, answers } = model.ssl, translates = objective === "translation";
+  const { parameters, context, objective, writes, fills, embeds, attends, task, answers } = model.ssl, translates = objective === "translation";
   $("model").textContent = document.title = model.id;
   const size = () => new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 }).format(parameters ?? 0);
   say($("about"), "about", { parameters: size, context: () => number(context ?? 0, 9), objective: objective ?? "–", task: () => task ? word("adapted", { task }) : "" });
   const can = {
-    write: writes && !translates, chat: writes && !translates, fill: fills, classify: task === "classification", answer: answers || task === "extraction",
-    rewrite: translates || task === "writing", inside: true, alike: embeds,
+    write: writes, chat: writes, fill: fills, classify: task === "classification", answer: answers || task === "extraction",
+    rewrite: translates || task === "writing", inside: writes || fills || attends, alike: embeds,
   };
   tabs.forEach((tab) => { tab.hidden = !can[tab.getAttribute("aria-controls")]; });
   $("tabs").hidden = false;

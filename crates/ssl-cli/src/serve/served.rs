@@ -77,10 +77,10 @@ pub(super) struct About {
     pub(super) vocab_size: u32,
     /// Whether it goes on with texts, token by token.
     pub(super) goes_on: bool,
-    /// Whether it writes at all.
-    pub(super) writes: bool,
     /// Whether it fills gaps.
     pub(super) fills: bool,
+    /// Whether it has attention to be looked at.
+    pub(super) attends: bool,
     /// What a model of two stacks writes after.
     pub(super) start: Option<u32>,
 }
@@ -167,7 +167,7 @@ impl Served {
             "id": about.id, "object": "model", "created": about.created, "owned_by": "ssl",
             "ssl": {
                 "parameters": about.parameters, "context": about.context, "objective": self.objective.name(),
-                "writes": about.writes, "fills": about.fills, "embeds": true,
+                "writes": about.goes_on, "fills": about.fills, "embeds": true, "attends": about.attends,
                 "task": task.map(|task| task.kind.name()), "labels": task.map_or(&[][..], |task| &task.labels),
                 "answers": task.is_some_and(|task| matches!(task.kind, TaskKind::Extraction(_))),
             },
@@ -177,7 +177,7 @@ impl Served {
     /// What the model does, for those who asked for something else.
     pub(super) fn can(&self) -> String {
         let mut can = Vec::new();
-        if self.about.writes {
+        if self.about.goes_on {
             can.push("writes (/v1/completions)");
         }
         if self.about.fills {

@@ -39,8 +39,8 @@ fn sample(kind: Option<TaskKind>) -> Arc<Served> {
         context: 64,
         vocab_size: vocab.size(),
         goes_on: true,
-        writes: true,
         fills: false,
+        attends: true,
         start: None,
     };
     let second = Duration::from_secs(1);
