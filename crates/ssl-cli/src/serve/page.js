@@ -187,7 +187,10 @@ class Strip {
   add(token) {
     const node = make("span", { className: "token", at: this.tokens.length }, token.text || "▯");
     if (token.p !== null) node.style.setProperty("--s", Math.min(1, -Math.log2(Math.max(token.p, 1e-9)) / 10));
+    // Whoever reads the end goes on with it; whoever scrolled back is left there.
+    const { scrollTop, scrollHeight, clientHeight } = this.node;
     this.node.append(node);
+    if (scrollHeight - scrollTop - clientHeight < 8) this.node.scrollTop = this.node.scrollHeight;
     this.tokens.push({ ...token, node });
   }
   show(at) {
@@ -195,6 +198,7 @@ class Strip {
     this.at = at;
     const { text, p, rank, others, node } = this.tokens[at];
     node.classList.add("on");
+    if (node.offsetTop < this.node.scrollTop || node.offsetTop + node.offsetHeight > this.node.scrollTop + this.node.clientHeight) this.node.scrollTop = node.offsetTop - this.node.clientHeight / 2;
     const values = { token: text ? visible(text) : "▯", p: () => percent(p), rank };
     const what = p === null ? say(make("p", { className: "what" }), "begins") : say(make("p", { className: "what" }), rank ? "ranked" : "token", values);
     const list = make("ol", { className: "bars" });
@@ -295,7 +299,7 @@ const fill = () => work($("fill"), async (signal) => {
   }));
   result.querySelector(".gaps").replaceChildren(...gaps.map(({ candidates }, at) => {
     const list = make("ol", { className: "bars" });
-    bars(list, candidates.map(({ token, probability }, nth) => ({ name: token.trim() ? token.trim() : visible(token), p: probability, best: nth === 0 })));
+    bars(list, candidates.map(({ token, probability }, nth) => ({ name: visible(token.trim() || token), p: probability, best: nth === 0 })));
     return make("div", {}, ...(gaps.length > 1 ? [say(make("h3"), "gapNumber", { n: at + 1 })] : []), list);
   }));
 });
