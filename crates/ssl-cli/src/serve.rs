@@ -48,7 +48,6 @@ use crate::args::{LimitArgs, ServeArgs};
 use crate::assemble::{Opened, Session, open};
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
-use crate::write::Writer;
 
 /// Threads that connections are served by; the model computes on its own.
 const WORKERS: usize = 2;
@@ -148,8 +147,6 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
     let (reader, device) = (reader(&opened.shape), opened.params.device());
     let skill = opened.adapted.as_ref().map(|adapted| skill(adapted, &opened, reader)).transpose()?.flatten();
     let headed = skill.as_ref().is_some_and(|skill| skill.kind.has_head());
-    let writer = Writer { model: opened.model.as_ref(), objective: &objective, vocab: &vocab, device, beam: None };
-    let writes = !headed && writer.writes();
     let start = opened.shape.config.start_token();
     let fills =
         Scorer::new(opened.model.as_ref(), &vocab, objective.form(), start, device).is_ok_and(|scorer| scorer.fills_gaps());
@@ -161,7 +158,7 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         parameters: opened.params.count(),
         context,
         vocab_size: opened.shape.vocab_size,
-        goes_on: writes && token_by_token,
+        goes_on: !headed && token_by_token && opened.model.decoder().is_some(),
         fills: !headed && fills,
         attends: opened.shape.config.attends(),
         start,

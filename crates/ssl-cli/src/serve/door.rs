@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Context;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -35,7 +34,9 @@ pub(super) struct Keys(Vec<blake3::Hash>);
 impl Keys {
     /// Reads keys, a line each; empty lines and those that begin with `#` are none.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|fault| {
+            Refusal::input(format!("cannot read {}: {fault}", path.display()), "name a file of keys, one a line")
+        })?;
         let keys: Vec<_> = text
             .lines()
             .map(str::trim)

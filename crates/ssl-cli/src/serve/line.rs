@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a client that is told no may go on sending: to close while bytes come in makes the system throw away what it was told.
 const LINGER: Duration = Duration::from_secs(1);
+/// And how much: more than is on its way when it hears of it.
+const LINGER_BYTES: usize = 8 << 20;
 /// A client that sends nothing for so long has read what there was.
 const SILENCE: Duration = Duration::from_millis(100);
 
@@ -25,12 +27,14 @@ pub(super) struct Line {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Runs while the connection is closed: until then, and the silence before it.
     closing: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Bytes that came after the answer.
+    late: usize,
 }
 
 impl Line {
     /// A connection whose client may read nothing for `patience`.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), patience, stalled: None, closing: None }
+        Self { stream: TokioIo::new(stream), patience, stalled: None, closing: None, late: 0 }
     }
 
     /// Gives up when writing has waited too long.
@@ -48,10 +52,13 @@ impl Line {
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (until, silence) = self.closing.get_or_insert_with(|| (Instant::now() + LINGER, Box::pin(sleep(SILENCE))));
         let mut rest = [0; 8192];
-        while Instant::now() < *until {
+        while Instant::now() < *until && self.late < LINGER_BYTES {
             if let Poll::Ready(ready) = self.stream.inner().poll_read_ready(cx) {
                 match ready.and_then(|()| self.stream.inner().try_read(&mut rest)) {
-                    Ok(1..) => silence.as_mut().reset(Instant::now() + SILENCE),
+                    Ok(read @ 1..) => {
+                        self.late += read;
+                        silence.as_mut().reset(Instant::now() + SILENCE);
+                    }
                     Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
                     Ok(0) | Err(_) => return Poll::Ready(()),
                 }

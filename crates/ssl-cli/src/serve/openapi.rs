@@ -135,6 +135,15 @@ fn told() -> Vec<Told> {
                 ],
             )),
         ),
+        post(
+            "/x/answer",
+            "Where a passage answers a question",
+            object(&["question", "passage"], &[("question", text()), ("passage", text())]),
+            Gives::Json(object(
+                &["answer", "probability", "abstained", "citations"],
+                &[("answer", text()), ("probability", number(0, 1)), ("abstained", flag(false)), ("citations", list(citation()))],
+            )),
+        ),
         post("/x/translate", "A text in the other language", one_text(), Gives::Json(one_text())),
         post("/x/summarize", "A shorter text that says the same", one_text(), Gives::Json(one_text())),
     ]
@@ -172,6 +181,12 @@ fn likelihood() -> Value {
         ("candidates", list(candidate())),
     ];
     object(&["text", "id", "probability", "rank"], &own)
+}
+
+fn citation() -> Value {
+    let own =
+        [("document", text()), ("start", whole()), ("end", whole()), ("text", text()), ("score", json!({ "type": "number" }))];
+    object(&["document", "start", "end", "text"], &own)
 }
 
 fn completion() -> Value {

@@ -30,6 +30,9 @@ pub(super) struct Order {
     pub(super) request: engine::Request,
     /// What ends a text, and is not part of it.
     pub(super) stops: Vec<String>,
+    /// Whether the token that ends a text is told with the log-probabilities: lm-evaluation-harness asks for one token behind a text that it
+    /// scores, and leaves the last one out, whichever it is.
+    pub(super) tells_end: bool,
     /// Whether the prompts stand before their texts.
     pub(super) echo: bool,
     /// Whether texts are told as they come.
@@ -79,7 +82,8 @@ impl Order {
             refuse(ask, name, |value| value == 1 || ask.get("n").is_some_and(|n| n == value))?;
         }
         let order = Self::common(ask, served, prompts, max_tokens as usize, logprobs)?;
-        Ok(Self { request: engine::Request { echo: echo && logprobs.is_some(), ..order.request }, echo, ..order })
+        let tells_end = logprobs.is_some();
+        Ok(Self { request: engine::Request { echo: echo && tells_end, ..order.request }, echo, tells_end, ..order })
     }
 
     /// What a conversation asks; `ends` are ids and `stops` texts that begin another's turn.
@@ -137,7 +141,7 @@ impl Order {
             Some(value) => return Err(wrong("stream_options", value, "an object")),
             None => false,
         };
-        Ok(Self { prompts, n, request, stops: stops(ask)?, echo: false, stream, usage })
+        Ok(Self { prompts, n, request, stops: stops(ask)?, tells_end: false, echo: false, stream, usage })
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn all() -> Vec<Route> {
         route("/x/tokens", post(looks::likelihoods)),
         route("/x/attention", post(looks::attention)),
         route("/x/classify", post(tasks::classify)),
+        route("/x/answer", post(tasks::answer)),
         route("/x/translate", post(tasks::translate)),
         route("/x/summarize", post(tasks::summarize)),
     ]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use ssl_data::document::Origin;
 use ssl_data::objective::ObjectiveConfig;
-use ssl_data::task::{Content, Encoder, Example, TaskKind};
+use ssl_data::task::{Content, Encoder, Example, TaskKind, WritingMetric};
 use ssl_data::vocab::Vocab;
 use ssl_eval::engine::Engine;
 use ssl_model::Model;
@@ -178,7 +178,7 @@ impl Served {
     pub(super) fn can(&self) -> String {
         let mut can = Vec::new();
         if self.about.goes_on {
-            can.push("writes (/v1/completions)");
+            can.push("goes on with texts (/v1/completions)");
         }
         if self.about.fills {
             can.push("fills gaps (/x/fill-mask)");
@@ -187,6 +187,9 @@ impl Served {
         match self.skill.as_ref().map(|skill| &skill.kind) {
             Some(TaskKind::Classification(_)) => can.push("tells classes (/x/classify)"),
             Some(TaskKind::Extraction(_)) => can.push("answers questions (/x/answer)"),
+            Some(TaskKind::Writing(config)) if config.metric == WritingMetric::Rouge => can.push("summarises (/x/summarize)"),
+            Some(TaskKind::Writing(_)) => can.push("translates (/x/translate)"),
+            None if matches!(self.objective, ObjectiveConfig::Translation(_)) => can.push("translates (/x/translate)"),
             _ => {}
         }
         format!("it {}", can.join(", "))

@@ -1,4 +1,4 @@
-//! What adapted models do: tell classes, translate, summarise. Each answers in whole.
+//! What adapted models do: tell classes, answer questions, translate, summarise. Each answers in whole.
 
 use std::sync::Arc;
 
@@ -37,6 +37,24 @@ pub(super) async fn classify(State(served): State<Arc<Served>>, request: Request
     told.sort_by(|a, b| b.1.total_cmp(&a.1));
     let all: Vec<Value> = told.iter().map(|(label, p)| json!({ "label": label, "probability": p })).collect();
     Ok(Json(json!({ "label": told.first().map(|(label, _)| label), "probabilities": all })))
+}
+
+/// Where a passage answers a question. The probability is that of the span against no answer, by the model's own scores.
+pub(super) async fn answer(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
+    let ask = body::read(&served, request).await?;
+    let kind = kind(&served, |kind| matches!(kind, TaskKind::Extraction(_)), "answers no questions")?;
+    let may_abstain = matches!(kind, TaskKind::Extraction(config) if config.unanswerable);
+    let (question, passage) = (text(&ask, "question")?, text(&ask, "passage")?);
+    let context = passage.clone();
+    let said = said(&served, Content::Question { question, context, answers: Vec::new(), references: Vec::new() }).await?;
+    let Said::Span { text, start, score, no_answer } = said else { return Err(Fault::ours("the model named no span")) };
+    let probability = 1.0 / (1.0 + f64::from(no_answer).exp());
+    let abstained = text.is_empty() || may_abstain && no_answer > 0.0;
+    // What was found may begin with a space, which is none of the answer's.
+    let start = start + passage.get(start..).map_or(0, |found| found.len() - found.trim_start().len());
+    let place = json!({ "document": "passage", "start": start, "end": start + text.len(), "text": text, "score": score });
+    let citations = if text.is_empty() { json!([]) } else { json!([place]) };
+    Ok(Json(json!({ "answer": text, "probability": probability, "abstained": abstained, "citations": citations })))
 }
 
 /// A text in the other language.

@@ -114,6 +114,7 @@ fn scores_prompts(server: &Server) {
     }
     // Ids are read as they are: with the separator before them they are the same text, without it the first has nothing before it.
     let ids = server.done("/tokenize", &json!({ "prompt": "The old", "add_special_tokens": true }))["tokens"].clone();
+    let (special, by_ids_text) = (ids[0].clone(), Value::from("<|endoftext|>The old"));
     let asked = |ids: &Value| json!({ "prompt": [ids], "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 0 });
     let by_ids = scored(asked(&ids));
     let scores = of(&by_ids["logprobs"]["token_logprobs"]);
@@ -122,6 +123,13 @@ fn scores_prompts(server: &Server) {
     for (a, b) in scores[1..8].iter().zip(&told) {
         assert!((a - b).abs() < 1e-5, "{scores:?} and {told:?}");
     }
+    // The token that ends a text is told where tokens are, so that a harness that leaves out the last one has all of its own.
+    let mut ending = asked(&ids);
+    ending["logit_bias"] = json!({ special.to_string(): 100 });
+    let ended = scored(ending);
+    let tokens = ended["logprobs"]["tokens"].as_array().expect("a list");
+    assert_eq!((tokens.len(), &ended["text"], &ended["finish_reason"]), (9, &by_ids_text, &"stop".into()));
+    assert_eq!(tokens[8], tokens[0]);
     let bare: Vec<Value> = ids.as_array().expect("a list")[1..].to_vec();
     assert!(scored(asked(&bare.into()))["logprobs"]["token_logprobs"][0].is_null());
 }
@@ -289,6 +297,7 @@ fn refuses(server: &Server) {
         ("/tokenize", json!({}), Some("prompt")),
         ("/detokenize", json!({ "tokens": [-1] }), Some("tokens")),
         ("/x/classify", json!({ "text": "a" }), None),
+        ("/x/answer", json!({ "question": "a", "passage": "b" }), None),
         ("/x/translate", json!({ "text": "a" }), None),
         ("/x/summarize", json!({ "text": "a" }), None),
     ] {

@@ -104,8 +104,9 @@ impl Server {
         Self { child: Some(child), addr: addr.unwrap_or_else(|| panic!("no address in {line}")), key: None }
     }
 
-    pub(super) fn with_key(self, key: &str) -> Self {
-        Self { key: Some(key.into()), ..self }
+    pub(super) fn with_key(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
+        self
     }
 
     pub(super) fn connect(&self) -> TcpStream {

@@ -37,6 +37,12 @@ fn clients_that_leave_are_not_worked_for() {
     server.reaches("ssl:num_requests_waiting", "", 0.0);
     leave(writing.get_ref());
     aborted(4.0);
+    // One that stays and reads nothing holds no text up, and has its own in the end.
+    let mut slow = begin(&server, 200);
+    server.is_idle();
+    let mut rest = String::new();
+    slow.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.contains("data: [DONE]\n\n"), "{rest}");
     // While its prompt is read, or before that.
     let ask = json!({ "prompt": "a".repeat(1000), "max_tokens": 20 }).to_string();
     let mut reading = server.connect();

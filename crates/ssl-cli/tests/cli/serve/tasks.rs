@@ -38,6 +38,27 @@ fn classes_are_told_with_their_probabilities() {
 }
 
 #[test]
+fn passages_answer_questions() {
+    let place = place();
+    let entry = |i: usize| {
+        let answer = json!({ "text": format!("lamp {i}"), "answer_start": 10 });
+        json!({ "id": i.to_string(), "question": "what?", "context": format!("It is the lamp {i} of old."), "answers": [answer] })
+    };
+    place.write("train.jsonl", (0..40).map(|i| entry(i).to_string() + "\n").collect::<String>());
+    adapt(&place, "train = [\"train.jsonl\"]\n[task.kind.extraction]\nstride-tokens = 64\n");
+    let server = Server::start(&place, &[]);
+    assert_eq!(server.get("/v1/models").json()["data"][0]["ssl"]["answers"], true);
+    let passage = "Ça, it is the lamp 7 of old.";
+    let found = server.done("/x/answer", &json!({ "question": "what?", "passage": passage }));
+    let cited = &found["citations"][0];
+    let at = |name: &str| cited[name].as_u64().expect("a place") as usize;
+    assert_eq!(passage.get(at("start")..at("end")), found["answer"].as_str(), "{found}");
+    assert_eq!((&found["abstained"], found["probability"].as_f64().map(|p| p > 0.0 && p < 1.0)), (&false.into(), Some(true)));
+    server.refuses("/x/answer", &json!({ "question": "what?" }), 400, Some("passage"));
+    server.refuses("/x/classify", &json!({ "text": "a" }), 400, None);
+}
+
+#[test]
 fn texts_are_written_from_others_and_conversations_go_on() {
     let of_place = place();
     let pair = |i: usize| format!("{{\"long\": \"the lamp is number {i}\", \"short\": \"lamp {i}\"}}\n");
