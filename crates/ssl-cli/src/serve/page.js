@@ -313,6 +313,12 @@ const classify = () => work($("classify"), async (signal) => {
 });
 // A text with every place of `part` marked.
 const marked = (text, part) => part ? text.split(part).flatMap((piece, at) => at ? [make("mark", {}, part), piece] : [piece]) : [text];
+// A passage around its bytes from `start` to `end`, which are marked.
+const around = (passage, start, end) => {
+  const bytes = new TextEncoder().encode(passage), read = (from, to) => new TextDecoder().decode(bytes.slice(from, to));
+  const before = [...read(0, start)], after = [...read(end)], far = 400;
+  return [(before.length > far ? "… " : "") + before.slice(-far).join(""), make("mark", {}, read(start, end)), after.slice(0, far).join("") + (after.length > far ? " …" : "")];
+};
 const reply = () => work($("answer"), async (signal) => {
   const question = needed("answer-question"), passage = $("answer-passage").value.trim() || undefined;
   const said = await answer("x/answer", { question, passage }, signal);
@@ -330,7 +336,8 @@ const reply = () => work($("answer"), async (signal) => {
   result.querySelector(".citations").replaceChildren(...(said.citations ?? []).map(({ document: name, start, end, text, score }) => {
     const where = say(make("h3"), "citation", { document: name ?? "", start, end });
     const points = say(make("span", { className: "note" }), "score", { score: () => number(score ?? 0) });
-    return make("div", { className: "citation" }, where, make("p", {}, ...marked(text ?? "", said.answer)), points);
+    const shown = passage && end > start ? around(passage, start, end) : marked(text ?? "", said.answer);
+    return make("div", { className: "citation" }, where, make("p", {}, ...shown), points);
   }));
 });
 const rewrite = () => work($("rewrite"), async (signal) => {
