@@ -160,6 +160,7 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         vocab_size: opened.shape.vocab_size,
         goes_on: !headed && token_by_token && opened.model.decoder().is_some(),
         fills: !headed && fills,
+        attends: opened.shape.config.attends(),
         start,
     };
     let turns = Turns::of(skill.as_ref().map(|skill| &skill.kind), &vocab, reader)?;

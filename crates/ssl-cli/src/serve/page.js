@@ -38,7 +38,7 @@ const WORDS = {
     unsure: "把握不够，不作回答。", closest: "最接近的猜测：{answer}（{p}）", citation: "{document}，{start} 至 {end}", score: "得分 {score}",
     rewriteHow: "要得到什么", translate: "译文", summarize: "摘要", goRewrite: "开始",
     insideLabel: "要查看的文本", goInside: "查看", tokensTitle: "每个词元的概率", attentionTitle: "词元之间的注意力", layer: "层", heads: "注意力头；第一个是全部的平均",
-    mean: "全部头的平均", head: "第 {n} 头", mapHelp: "每一行是注视的词元，每一列是被注视的词元；颜色越深，注意力越多。可用方向键移动。", looks: "{from} 把 {p} 的注意力给了 {to}（{head}）",
+    mean: "全部头的平均", head: "第 {n} 头", mapHelp: "每一行是注视的词元，每一列是被注视的词元；颜色越浓，注意力越多。可用方向键移动。", looks: "{from} 把 {p} 的注意力给了 {to}（{head}）",
     textA: "一段文本", textB: "另一段文本", goAlike: "比较", cosine: "余弦 {x}", same: "相似", alikeNote: "两个向量的余弦：1 表示方向相同，0 表示毫无共同之处。",
     settings: "设置", maxTokens: "最多词元数", temperature: "温度", topP: "top-p", topK: "top-k", seed: "随机种子", all: "全部", random: "随机",
     stopAt: "遇到这些文字时停止（每行一个；\\n 表示换行）", settingsNote: "温度为 0 时总取最可能的词元；同一种子得到同样的文本。",
@@ -80,8 +80,8 @@ const speak = () => {
 };
 const number = (x, digits = 3) => new Intl.NumberFormat(language, { maximumSignificantDigits: digits }).format(x);
 const percent = (p) => p > 0 && p < 0.0005 ? "< 0.1 %" : new Intl.NumberFormat(language, { maximumFractionDigits: p < 0.1 ? 1 : 0 }).format(100 * p) + " %";
-// A token as it stands alone: its spaces and line ends seen.
-const visible = (text) => text.replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)).replace(/\n/g, "⏎").replace(/\t/g, "⇥") || word("nothing");
+// A token as it stands alone: its spaces and line ends seen, and a part of a letter as a box.
+const visible = (text) => text.replace(/^bytes:\\x.*$|\uFFFD+/, "▯").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)).replace(/\n/g, "⏎").replace(/\t/g, "⇥") || word("nothing");
 
 /* What the server says. */
 class Refused extends Error {
@@ -137,8 +137,10 @@ const work = async (panel, job) => {
   fault.hidden = true;
   busy(true);
   say(status, "working");
+  // What counts along is seen, and read out when it is over.
+  status.ariaLive = "off";
   try {
-    const said = await job(mine.signal);
+    const said = await job(mine.signal).finally(() => { status.ariaLive = "polite"; });
     if (said) say(status, ...said); else say(status, "done");
   } catch (wrong) {
     if (wrong.name === "AbortError") say(status, "stopped");
@@ -183,9 +185,12 @@ class Strip {
   }
   // `p` is null where nothing is known of a token.
   add(token) {
-    const node = make("span", { className: "token", at: this.tokens.length }, token.text);
+    const node = make("span", { className: "token", at: this.tokens.length }, token.text || "▯");
     if (token.p !== null) node.style.setProperty("--s", Math.min(1, -Math.log2(Math.max(token.p, 1e-9)) / 10));
+    // Whoever reads the end goes on with it; whoever scrolled back is left there.
+    const { scrollTop, scrollHeight, clientHeight } = this.node;
     this.node.append(node);
+    if (scrollHeight - scrollTop - clientHeight < 8) this.node.scrollTop = this.node.scrollHeight;
     this.tokens.push({ ...token, node });
   }
   show(at) {
@@ -193,8 +198,8 @@ class Strip {
     this.at = at;
     const { text, p, rank, others, node } = this.tokens[at];
     node.classList.add("on");
-    const name = make("code", {}, visible(text));
-    const values = { token: name.textContent, p: () => percent(p), rank };
+    if (node.offsetTop < this.node.scrollTop || node.offsetTop + node.offsetHeight > this.node.scrollTop + this.node.clientHeight) this.node.scrollTop = node.offsetTop - this.node.clientHeight / 2;
+    const values = { token: text ? visible(text) : "▯", p: () => percent(p), rank };
     const what = p === null ? say(make("p", { className: "what" }), "begins") : say(make("p", { className: "what" }), rank ? "ranked" : "token", values);
     const list = make("ol", { className: "bars" });
     bars(list, (others ?? []).map((other) => ({ name: visible(other.text), p: other.p, best: other.text === text })));
@@ -294,7 +299,7 @@ const fill = () => work($("fill"), async (signal) => {
   }));
   result.querySelector(".gaps").replaceChildren(...gaps.map(({ candidates }, at) => {
     const list = make("ol", { className: "bars" });
-    bars(list, candidates.map(({ token, probability }, nth) => ({ name: token.trim() ? token.trim() : visible(token), p: probability, best: nth === 0 })));
+    bars(list, candidates.map(({ token, probability }, nth) => ({ name: visible(token.trim() || token), p: probability, best: nth === 0 })));
     return make("div", {}, ...(gaps.length > 1 ? [say(make("h3"), "gapNumber", { n: at + 1 })] : []), list);
   }));
 });
@@ -308,6 +313,12 @@ const classify = () => work($("classify"), async (signal) => {
 });
 // A text with every place of `part` marked.
 const marked = (text, part) => part ? text.split(part).flatMap((piece, at) => at ? [make("mark", {}, part), piece] : [piece]) : [text];
+// A passage around its bytes from `start` to `end`, which are marked.
+const around = (passage, start, end) => {
+  const bytes = new TextEncoder().encode(passage), read = (from, to) => new TextDecoder().decode(bytes.slice(from, to));
+  const before = [...read(0, start)], after = [...read(end)], far = 400;
+  return [(before.length > far ? "… " : "") + before.slice(-far).join(""), make("mark", {}, read(start, end)), after.slice(0, far).join("") + (after.length > far ? " …" : "")];
+};
 const reply = () => work($("answer"), async (signal) => {
   const question = needed("answer-question"), passage = $("answer-passage").value.trim() || undefined;
   const said = await answer("x/answer", { question, passage }, signal);
@@ -325,7 +336,8 @@ const reply = () => work($("answer"), async (signal) => {
   result.querySelector(".citations").replaceChildren(...(said.citations ?? []).map(({ document: name, start, end, text, score }) => {
     const where = say(make("h3"), "citation", { document: name ?? "", start, end });
     const points = say(make("span", { className: "note" }), "score", { score: () => number(score ?? 0) });
-    return make("div", { className: "citation" }, where, make("p", {}, ...marked(text ?? "", said.answer)), points);
+    const shown = passage && end > start ? around(passage, start, end) : marked(text ?? "", said.answer);
+    return make("div", { className: "citation" }, where, make("p", {}, ...shown), points);
   }));
 });
 const rewrite = () => work($("rewrite"), async (signal) => {
@@ -356,7 +368,7 @@ const look = () => work($("inside"), async (signal) => {
       $("inside").querySelector(".tokens").hidden = false;
     }));
   }
-  ask.push(attend(text, Number($("layer").value) || 0, signal));
+  if (model.ssl.attends) ask.push(attend(text, Number($("layer").value) || 0, signal));
   // One may fail where the other has something to show.
   const failed = (await Promise.allSettled(ask)).filter((one) => one.status === "rejected");
   if (failed.length) throw failed[0].reason;
@@ -524,13 +536,13 @@ const begin = async () => {
     complain($("fault"), fault);
     return;
   }
-  const { parameters, context, objective, writes, fills, embeds, task, answers } = model.ssl, translates = objective === "translation";
+  const { parameters, context, objective, writes, fills, embeds, attends, task, answers } = model.ssl, translates = objective === "translation";
   $("model").textContent = document.title = model.id;
   const size = () => new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 }).format(parameters ?? 0);
   say($("about"), "about", { parameters: size, context: () => number(context ?? 0, 9), objective: objective ?? "–", task: () => task ? word("adapted", { task }) : "" });
   const can = {
-    write: writes && !translates, chat: writes && !translates, fill: fills, classify: task === "classification", answer: answers || task === "extraction",
-    rewrite: translates || task === "writing", inside: true, alike: embeds,
+    write: writes, chat: writes, fill: fills, classify: task === "classification", answer: answers || task === "extraction",
+    rewrite: translates || task === "writing", inside: writes || fills || attends, alike: embeds,
   };
   tabs.forEach((tab) => { tab.hidden = !can[tab.getAttribute("aria-controls")]; });
   $("tabs").hidden = false;

@@ -79,6 +79,8 @@ pub(super) struct About {
     pub(super) goes_on: bool,
     /// Whether it fills gaps.
     pub(super) fills: bool,
+    /// Whether it has attention to be looked at.
+    pub(super) attends: bool,
     /// What a model of two stacks writes after.
     pub(super) start: Option<u32>,
 }
@@ -170,7 +172,7 @@ impl Served {
             "id": about.id, "object": "model", "created": about.created, "owned_by": "ssl",
             "ssl": {
                 "parameters": about.parameters, "context": about.context, "objective": self.objective.name(),
-                "writes": about.goes_on, "fills": about.fills, "embeds": true,
+                "writes": about.goes_on, "fills": about.fills, "embeds": true, "attends": about.attends,
                 "task": task.map(|task| task.kind.name()), "labels": task.map_or(&[][..], |task| &task.labels),
                 "answers": task.is_some_and(|task| matches!(task.kind, TaskKind::Extraction(_))),
             },

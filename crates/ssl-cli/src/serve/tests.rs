@@ -40,6 +40,7 @@ fn sample(kind: Option<TaskKind>) -> Arc<Served> {
         vocab_size: vocab.size(),
         goes_on: true,
         fills: false,
+        attends: true,
         start: None,
     };
     let second = Duration::from_secs(1);

@@ -26,7 +26,7 @@ pub struct Candidate {
 pub struct Token {
     /// Which one it is.
     pub id: u32,
-    /// Its text, with U+FFFD for a part of a letter.
+    /// Its text; a letter that is cut between tokens stands with the last of them.
     pub text: String,
     /// How likely the model found it.
     pub probability: f64,
@@ -59,14 +59,19 @@ impl Scorer<'_> {
         self.add(0, &ids, &(0..ids.len()), false, &mut plan);
         let specials: BTreeSet<u32> = self.vocab.specials().collect();
         let places = self.places(&plan, top_k, stop)?.into_iter().flatten();
-        let token = |(id, place): (u32, Place)| Token {
+        let mut stream = self.vocab.stream();
+        let mut texts: Vec<String> = ids.iter().map(|&id| stream.push(id)).collect();
+        if let Some(last) = texts.last_mut() {
+            last.push_str(&stream.finish());
+        }
+        let token = |((id, text), place): ((u32, String), Place)| Token {
             id,
-            text: self.shown(id, &specials),
+            text,
             probability: place.probability,
             rank: place.rank,
             candidates: place.likeliest.into_iter().map(|(id, p)| self.candidate(vec![id], p, &specials)).collect(),
         };
-        Ok(ids.into_iter().zip(places).map(token).collect())
+        Ok(ids.into_iter().zip(texts).zip(places).map(token).collect())
     }
 
     /// Of each question of a plan, in order: what is said of each place that it scores, with the `top_k` likeliest ids.
