@@ -2,9 +2,18 @@
 //!
 //! Clap words a usage error, whose exit code is 2.
 
+mod generate;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+pub(crate) use generate::GenerateArgs;
+
+mod look;
+mod serve;
+
+pub(crate) use look::{EmbedArgs, FillArgs, Pooled};
+pub(crate) use serve::{LimitArgs, ServeArgs};
 
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -84,6 +93,16 @@ pub(crate) enum Verb {
     /// Write text with a checkpoint, token by token
     #[command(after_help = "Example: ssl generate runs/first --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95")]
     Generate(GenerateArgs),
+    /// Answer programs and people over HTTP, as OpenAI's interface does, with a page to try the model
+    #[command(after_help = "Stops on Ctrl-C or SIGTERM: running requests may end, then the exit code is 0.\n\n\
+        Example: ssl serve runs/first --addr 127.0.0.1:8080")]
+    Serve(ServeArgs),
+    /// Fill the gaps of a text, each with the likeliest candidates
+    #[command(after_help = "Example: ssl fill runs/bert --text \"The capital of France is [MASK].\"")]
+    Fill(FillArgs),
+    /// Turn texts into vectors, one a line
+    #[command(after_help = "Example: ssl embed runs/bert --input sentences.txt --out vectors.safetensors --normalize")]
+    Embed(EmbedArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),
@@ -224,41 +243,8 @@ pub(crate) struct EvalArgs {
     pub(crate) limit: Option<u64>,
 }
 
-/// `ssl generate`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub(crate) struct GenerateArgs {
-    /// A run folder, a checkpoint folder, or a Hugging Face model folder
-    pub(crate) checkpoint: PathBuf,
-    /// How the text begins; - reads it from stdin
-    #[arg(long, value_name = "TEXT|-", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
-    pub(crate) prompt: String,
-    /// Stop after this many tokens
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub(crate) max_tokens: u32,
-    /// Below 1 is more cautious, 0 always takes the likeliest token
-    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = temperature)]
-    pub(crate) temperature: f64,
-    /// Draw among the N likeliest tokens only
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) top_k: Option<u32>,
-    /// Draw among the likeliest tokens that together have this probability (nucleus sampling)
-    #[arg(long, value_name = "F", value_parser = share)]
-    pub(crate) top_p: Option<f64>,
-    /// The same seed draws the same text
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
-}
-
 fn number(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| "not a number".to_owned())
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    number(text).and_then(|t| if t.is_finite() && t >= 0.0 { Ok(t) } else { Err("expected 0 or more".into()) })
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(text).and_then(|p| if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected more than 0 and at most 1".into()) })
 }
 
 /// `ssl forward`.

@@ -20,6 +20,7 @@ mod page;
 mod peft;
 mod progress;
 mod run;
+mod serve;
 mod signal;
 mod suite;
 mod warnings;
@@ -60,6 +61,9 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Compare(args) => command::compare::run(session, args),
         Verb::Eval(args) => command::eval::run(session, args),
         Verb::Generate(args) => command::generate::run(session, args, cli.common.json),
+        Verb::Serve(args) => serve::run(session, args),
+        Verb::Fill(args) => command::fill::run(session, args),
+        Verb::Embed(args) => command::embed::run(session, args, cli.common.json),
         Verb::Forward(args) => command::forward::run(session, args),
         Verb::Export(args) => command::convert::export(session, args),
         Verb::Import(args) => command::convert::import(session, args),

@@ -139,6 +139,10 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                     (2, Some("choices, gaps and pairs are judged by models that predict tokens; others have probes".into()))
                 }
                 ssl_eval::Error::Gap { .. } => (2, Some("leave nothing after the gap, or name a BERT or a T5".into())),
+                ssl_eval::Error::NotFilling => (2, Some("name a BERT, a ModernBERT, a T5 or a masked diffusion".into())),
+                ssl_eval::Error::NoAttention => (2, Some("name a Transformer, such as a GPT or a BERT".into())),
+                ssl_eval::Error::Gaps { .. } => (2, Some("write [MASK] where a word is missing".into())),
+                ssl_eval::Error::TooLong { .. } | ssl_eval::Error::Layer { .. } => (2, None),
                 ssl_eval::Error::File { source, .. } => file("write", source, None),
                 ssl_eval::Error::Ledger { .. } => (3, Some("remove that line, or the file, and judge again".into())),
                 ssl_eval::Error::NoTokens { .. }

@@ -19,6 +19,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) objective: &'a ObjectiveConfig,
     pub(crate) vocab: &'a Vocab,
     pub(crate) device: Device,
+    /// How wide a model that writes from a source searches; the published width when absent.
+    pub(crate) beam: Option<usize>,
 }
 
 impl Writer<'_> {
@@ -38,13 +40,14 @@ impl Writer<'_> {
         !matches!(self.objective, ObjectiveConfig::Translation(_))
     }
 
-    /// Writes up to `tokens` after `prompt`, handing each to `each` as it comes, or all at the end where they come together.
+    /// Writes up to `tokens` after `prompt`, handing each to `each` as it comes, or all at the end where they come together; with
+    /// the logits it was drawn from, of a model that draws one after another.
     pub(crate) fn write(
         &self,
         prompt: &[u32],
         tokens: u64,
         sampling: &Sampling,
-        each: &mut dyn FnMut(u32) -> Want,
+        each: &mut dyn FnMut(u32, &[f32]) -> Want,
     ) -> Result<(), ssl_eval::Error> {
         if !self.writes() {
             return Err(ssl_eval::Error::NoDecoder);
@@ -57,13 +60,14 @@ impl Writer<'_> {
             ObjectiveConfig::Translation(_) => {
                 let text = prompt.strip_prefix(&[self.vocab.separator()]).unwrap_or(prompt);
                 let (source, start) = sources(&[text], self.vocab, self.model.context(), self.device)?;
-                let beam = Beam { max_tokens: self.model.context().min(tokens as usize), ..Beam::default() };
+                let width = self.beam.unwrap_or(Beam::default().width);
+                let beam = Beam { width, max_tokens: self.model.context().min(tokens as usize), ..Beam::default() };
                 beam.search(self.model, &source, start, self.vocab.separator())?.swap_remove(0)
             }
             _ => return generate(self.model, self.device, prompt, tokens, sampling, each),
         };
         // A reader may want no more.
-        let _ = written.into_iter().find(|&id| each(id) == Want::Enough);
+        let _ = written.into_iter().find(|&id| each(id, &[]) == Want::Enough);
         Ok(())
     }
 }

@@ -227,6 +227,16 @@ impl Vocab {
         Ok(ids)
     }
 
+    /// The ids of a text that may hold anything, such as what a user wrote: [`BORDER`] in it is a character like any other.
+    ///
+    /// # Errors
+    /// When the library gives up on it.
+    pub fn encode_foreign(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 1);
+        self.encode_side(text, &mut ids)?;
+        Ok(ids)
+    }
+
     /// The ids of each text, on all cores; a long text is shared among them.
     ///
     /// # Errors
@@ -294,6 +304,15 @@ impl Vocab {
         match &self.0.encoder {
             Encoder::Bpe(bpe) => String::from_utf8_lossy(&bpe.decode(ids)).into_owned(),
             _ => self.0.tokenizer.decode(ids, false).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes of ids, of which one alone may hold a part of a character.
+    #[must_use]
+    pub fn bytes(&self, ids: &[u32]) -> Vec<u8> {
+        match &self.0.encoder {
+            Encoder::Bpe(bpe) => bpe.decode(ids),
+            _ => self.decode(ids).into_bytes(),
         }
     }
 

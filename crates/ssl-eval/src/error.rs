@@ -37,8 +37,18 @@ pub enum Error {
     NoDecoder,
     #[error("this model does not predict tokens, so that it gives no text a likelihood")]
     NotPredicting,
-    #[error("request {at} scores a text without a token")]
+    #[error("request {at} is a text without a token")]
     NoTokens { at: usize },
+    #[error("{tokens} tokens, of which at most {most} are read at once")]
+    TooLong { tokens: usize, most: usize },
+    #[error("this model does not fill gaps")]
+    NotFilling,
+    #[error("{gaps} gaps, of which a text has from 1 to {most}")]
+    Gaps { gaps: usize, most: usize },
+    #[error("there is no layer {layer} among {layers}, counted from 0")]
+    Layer { layer: usize, layers: usize },
+    #[error("this model has no attention to be looked at")]
+    NoAttention,
     #[error("text stands after gap {at}, and this model reads only what stands before")]
     Gap { at: usize },
     #[error("the answer to question {at} is choice {answer} of {choices}, counted from 0")]

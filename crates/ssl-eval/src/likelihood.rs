@@ -14,7 +14,9 @@
 //! scoring", section 2; masks over the rest of the word: Kauf and Ivanova 2023, "A better way to do masked language model
 //! scoring".
 
+mod fill;
 mod plan;
+mod tokens;
 
 use std::ops::Range;
 
@@ -27,6 +29,7 @@ use tch::{Device, Kind};
 use crate::bits_per_byte::upload;
 use crate::error::{Error, Result};
 use plan::{Plan, Row, windows};
+pub use tokens::{Candidate, Token};
 
 /// Positions of a batch, padding included: a few times what keeps two cores busy, and still few megabytes of hidden states.
 const BATCH_TOKENS: usize = 8192;
@@ -35,7 +38,7 @@ const LOGIT_BYTES: usize = 256 << 20;
 /// Requests that are laid out at once, so that memory does not grow with their number.
 const CHUNK: usize = 4096;
 /// The modes of a mixture of denoisers that go on with a text and that fill a short gap. Source: Tay et al. 2022, section 3.1.
-const MODES: [&str; 2] = ["[S]", "[R]"];
+pub(crate) const MODES: [&str; 2] = ["[S]", "[R]"];
 
 /// What is to be scored, and what stands before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,10 +287,7 @@ impl<'a> Scorer<'a> {
     /// Of each question of a plan, in order: nats, and whether all tokens were the likeliest.
     fn score(&self, plan: &Plan, stop: &dyn Fn(f64) -> bool) -> Result<Vec<(f64, bool)>> {
         let mut found = vec![(0.0, false); plan.owners().len()];
-        let mut budget = self.batch_tokens;
-        if self.greedy {
-            budget = budget.min(LOGIT_BYTES / 4 / (self.vocab.size() as usize).max(1));
-        }
+        let budget = if self.greedy { self.logit_budget() } else { self.batch_tokens };
         let mut done = 0;
         for batch in plan.batches(budget) {
             if stop(done as f64 / found.len() as f64) {
@@ -304,12 +304,14 @@ impl<'a> Scorer<'a> {
         Ok(found)
     }
 
+    /// The most positions of a batch whose logits are all there at once.
+    fn logit_budget(&self) -> usize {
+        self.batch_tokens.min(LOGIT_BYTES / 4 / (self.vocab.size() as usize).max(1))
+    }
+
     /// Nats of each question of one batch, and whether its tokens were the likeliest.
     fn ask(&self, plan: &Plan, batch: &[usize]) -> Result<Vec<(f64, bool)>> {
-        let (attend, mask, never) = match &self.frame {
-            Frame::Both { mask, never, .. } => (Attend::Both, *mask, *never),
-            Frame::Back { .. } | Frame::Pair { .. } => (Attend::Causal, self.pad, None),
-        };
+        let (attend, mask, never) = self.reading();
         let batch = upload(plan.batch(batch, attend, mask, self.pad, never), self.device);
         let answers = ssl_torch::guard(|| {
             tch::no_grad(|| -> Vec<(f64, bool)> {

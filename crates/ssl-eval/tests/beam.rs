@@ -68,6 +68,10 @@ impl Decode for Toy {
         cache.layers[0] = Some((source, text));
         Tensor::from_slice(&rows).view([-1, VOCAB as i64])
     }
+
+    fn vocab(&self) -> usize {
+        VOCAB
+    }
 }
 
 fn sources(n: i64) -> Source<Tensor> {

@@ -1,106 +1,19 @@
 //! Likelihoods against the logits of the same models, one text at a time.
 
+mod support;
+
 use ssl_data::batch::{Attend, Batch, Rows, Source};
-use ssl_data::config::{TokenizerConfig, VocabConfig};
 use ssl_data::objective::Form;
-use ssl_data::vocab::{CLASS, END, MASK, PAD, Vocab, sentinel};
+use ssl_data::vocab::{CLASS, END, MASK, PAD, sentinel};
 use ssl_eval::Error;
 use ssl_eval::choice::{Question, choose};
 use ssl_eval::cloze::{Passage, fill};
 use ssl_eval::likelihood::{Gap, Request, Scored, Scorer};
 use ssl_eval::minimal_pairs::{Pair, judge};
 use ssl_model::Model;
-use ssl_model::config::{
-    BertConfig, ElectraConfig, GeneratorConfig, GptConfig, LlamaConfig, LstmConfig, ModelConfig, ModernbertConfig, T5Config,
-    TransformerConfig,
-};
-use ssl_model::init::Scheme;
-use ssl_model::params::{Params, Precision};
+use ssl_model::config::{ElectraConfig, GeneratorConfig, ModelConfig};
+use support::{CONTEXT, GO_ON, TEXT, bert, built, full, gpt, models, row, rows, t5, vocab};
 use tch::{Device, Kind, Tensor};
-
-const CONTEXT: usize = 24;
-const GO_ON: &dyn Fn(f64) -> bool = &|_| false;
-const TEXT: &str = "the quick brown fox jumps over the lazy dog and the dog does not mind the fox at all, it sleeps in the sun";
-
-fn vocab(specials: &[&str]) -> Vocab {
-    let config = TokenizerConfig::ByteBpe(VocabConfig { vocab_tokens: 300, sample_bytes: 1 << 20, memory_mib: None });
-    let specials: Vec<String> = specials.iter().map(ToString::to_string).collect();
-    Vocab::train(std::iter::once(TEXT.to_owned()), &config, &specials).expect("a vocabulary")
-}
-
-fn full() -> Vocab {
-    vocab(&[PAD, CLASS, END, MASK, &sentinel(0)])
-}
-
-fn gpt() -> ModelConfig {
-    let shape = GptConfig { layers: 2, heads: 2, width: 32, context_tokens: CONTEXT as u32, ..GptConfig::default() };
-    ModelConfig::Gpt(shape)
-}
-
-fn bert() -> ModelConfig {
-    let shape = BertConfig { layers: 2, heads: 2, width: 32, context_tokens: CONTEXT as u32, ..BertConfig::default() };
-    ModelConfig::Bert(shape)
-}
-
-fn t5() -> ModelConfig {
-    let shape = T5Config { layers: 2, heads: 2, head_width: 8, width: 32, feed_forward_width: 48, ..T5Config::default() };
-    ModelConfig::T5(T5Config { context_tokens: CONTEXT as u32, ..shape })
-}
-
-/// Every kind of model with the form it reads.
-fn models() -> Vec<(ModelConfig, Form)> {
-    let context_tokens = CONTEXT as u32;
-    let llama = LlamaConfig {
-        layers: 2,
-        heads: 2,
-        kv_heads: 1,
-        width: 32,
-        feed_forward_width: 48,
-        context_tokens,
-        rope_base: 1e4,
-        norm_eps: 1e-5,
-        tied: false,
-        init: Scheme::default(),
-    };
-    let modernbert = ModernbertConfig { layers: 3, heads: 2, width: 32, feed_forward_width: 48, ..ModernbertConfig::default() };
-    let modernbert = ModernbertConfig { context_tokens, local_window: 4, ..modernbert };
-    let transformer =
-        TransformerConfig { layers: 2, heads: 2, width: 32, feed_forward_width: 48, ..TransformerConfig::default() };
-    vec![
-        (gpt(), Form::Causal),
-        (gpt(), Form::Prefix),
-        (ModelConfig::Llama(llama), Form::Causal),
-        (ModelConfig::Lstm(LstmConfig { layers: 2, width: 32, context_tokens, ..LstmConfig::default() }), Form::Causal),
-        (bert(), Form::Both),
-        (ModelConfig::Modernbert(modernbert), Form::Both),
-        (t5(), Form::Pair),
-        (ModelConfig::Transformer(TransformerConfig { context_tokens, ..transformer }), Form::Pair),
-    ]
-}
-
-/// A model whose random weights are large enough for its answers to differ.
-fn built(config: &ModelConfig, vocab: &Vocab) -> Box<dyn Model> {
-    let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(3));
-    let model = config.build(vocab.size(), &mut params);
-    for param in params.list().iter().filter(|param| param.decays()) {
-        tch::no_grad(|| {
-            let norm = param.leaf.std(false).double_value(&[]);
-            let _ = param.leaf.shallow_clone().g_mul_scalar_(0.2 / norm);
-        });
-    }
-    model
-}
-
-fn row(ids: &[u32]) -> Tensor {
-    Tensor::from_slice(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>()).unsqueeze(0)
-}
-
-fn rows(inputs: &[u32], attend: Attend<Tensor>) -> Rows<Tensor> {
-    let t = inputs.len() as i64;
-    let zeros = Tensor::zeros([1, t], (Kind::Float, Device::Cpu));
-    let positions = Tensor::arange(t, (Kind::Int64, Device::Cpu)).unsqueeze(0);
-    Rows { attend, ..Rows::new(row(inputs), row(inputs), zeros.shallow_clone(), zeros.sum(Kind::Float).view([1]), positions) }
-}
 
 /// Nats of `ids` at `places` of a batch of one row, and whether they are the likeliest.
 fn asked(model: &dyn Model, batch: &Batch<Tensor>, answers: &[(usize, u32)]) -> (f64, bool) {
@@ -415,7 +328,7 @@ fn what_cannot_be_scored_is_told() {
     for form in [Form::Texts, Form::Words] {
         assert!(matches!(new(&*model, &vocab, form), Err(Error::NotPredicting)));
     }
-    let bare = self::vocab(&[]);
+    let bare = support::vocab(&[]);
     let plain = built(&gpt(), &bare);
     assert!(matches!(new(&*plain, &bare, Form::Both), Err(Error::Data(_))));
     let shape = ElectraConfig { layers: 1, heads: 2, width: 32, embedding_width: 32, ..ElectraConfig::default() };

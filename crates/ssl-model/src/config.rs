@@ -176,6 +176,12 @@ impl ModelConfig {
         matches!(self, Self::Word2vec(_))
     }
 
+    /// Whether it has attention.
+    #[must_use]
+    pub fn attends(&self) -> bool {
+        !matches!(self, Self::Lstm(_) | Self::Word2vec(_))
+    }
+
     /// Whether it has blocks whose inner values can be computed again instead of kept.
     #[must_use]
     pub fn recomputes(&self) -> bool {

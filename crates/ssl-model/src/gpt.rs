@@ -16,14 +16,14 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
 use crate::layer::{
-    Activation, Attention, Conv1d, LayerNorm, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss,
+    Activation, Attention, Conv1d, LayerNorm, Mask, Recompute, Step, dropped, embedding, rate, token_logits, token_loss,
 };
-use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
+use crate::model::{Cache, Decode, Loss, Model, Pass, Piece, rows};
 use crate::params::Params;
 
 /// The shape of a GPT-2. Defaults are those of the smallest released model (Radford et al. 2019, table 2).
@@ -131,20 +131,21 @@ impl Gpt {
         }
     }
 
-    /// The stream after the last normalisation, `[b, t, d]`; `positions_td` already embedded.
-    fn stream(&self, ids_bt: &Tensor, positions: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
-        let mut h = dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass);
-        for (i, block) in self.blocks.iter().enumerate() {
-            h = if let Some(cache) = cache.as_deref_mut() {
-                block.block().forward(&h, mask, pass, Some((cache, i)))
-            } else {
-                let mask = mask.share();
-                block.run(pass, &[&h], move |block, x| block.forward(&x[0], &mask, pass, None))
-            };
-        }
-        self.norm.forward(&h)
+    /// The stream that enters the first layer, `[b, t, d]`; `positions` already embedded.
+    fn first(&self, ids_bt: &Tensor, positions: &Tensor, pass: Pass) -> Tensor {
+        dropped(&(embedding(&self.tokens_vd, ids_bt) + positions), self.config.dropout, pass)
     }
 
+    /// The logits that a step wants.
+    fn go_on(&self, step: Step<'_>) -> Tensor {
+        let mut h = self.first(&step.ids, &embedding(&self.positions_td, &step.positions), Pass::Eval);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            h = block.block().forward(&h, Pass::Eval, |by, qkv| step.attend_packed(layer, by, qkv));
+        }
+        step.finish(&self.norm.forward(&h), |h_nd| token_logits(h_nd, &self.tokens_vd, None, None))
+    }
+
+    /// The stream after the last normalisation, `[b, t, d]`.
     fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let t = rows.inputs.size().last().copied().unwrap_or(0);
         // One slice serves all rows, and its gradient is one sum, unless positions restart at documents.
@@ -152,7 +153,13 @@ impl Gpt {
             None => self.positions_td.narrow(0, 0, t),
             Some(_) => embedding(&self.positions_td, &rows.positions),
         };
-        self.stream(&rows.inputs, &positions, &Mask::of(rows), pass, None)
+        let (first, mask, dropout) =
+            (self.first(&rows.inputs, &positions, pass), Mask::of(rows), rate(self.config.dropout, pass));
+        let h = self.blocks.iter().fold(first, |h, block| {
+            let mask = mask.share();
+            block.run(pass, &[&h], move |block, x| block.forward(&x[0], pass, |by, qkv| by.packed(qkv, &mask, dropout)))
+        });
+        self.norm.forward(&h)
     }
 }
 
@@ -191,19 +198,12 @@ impl Block {
         }
     }
 
-    fn forward(&self, h_btd: &Tensor, mask: &Mask, pass: Pass, cache: Option<(&mut Cache, usize)>) -> Tensor {
+    /// `attend` is attention over all that is seen, from queries, keys and values side by side, `[b, t, 3 d]`, to `[b, t, d]`.
+    fn forward(&self, h_btd: &Tensor, pass: Pass, attend: impl FnOnce(Attention, &Tensor) -> Tensor) -> Tensor {
         let (b, t, d) = h_btd.size3().unwrap_or_default();
         let rows = |x: &Tensor| x.reshape([b * t, -1]);
         let (h, x) = self.norm1.beside(h_btd);
-        let qkv = self.qkv.forward(&rows(&x)).view([b, t, 3 * d]);
-        let attended = match cache {
-            None => self.attention.packed(&qkv, mask, rate(self.dropout, pass)),
-            Some((cache, layer)) => {
-                let parts: Vec<Tensor> = qkv.split(d, -1).iter().map(|x| Attention::split(x, self.attention.heads)).collect();
-                let (k, v) = cache.extend(layer, parts[1].shallow_clone(), parts[2].shallow_clone());
-                self.attention.forward(&parts[0], &k, &v, mask, rate(self.dropout, pass))
-            }
-        };
+        let attended = attend(self.attention, &self.qkv.forward(&rows(&x)).view([b, t, 3 * d]));
         let (h, x) = self.norm2.after(&h, &dropped(&self.merge.forward(&rows(&attended)).view([b, t, d]), self.dropout, pass));
         let up = self.activation.forward(&self.up.forward(&rows(&x)));
         &h + dropped(&self.down.forward(&up).view([b, t, d]), self.dropout, pass)
@@ -243,12 +243,14 @@ impl Decode for Gpt {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let (_, s) = tokens_bs.size2().unwrap_or_default();
-        let positions = self.positions_td.narrow(0, cache.tokens, s);
-        // Several tokens at once are only read into an empty cache, where causal means causal.
-        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
-        cache.tokens += s;
-        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.tokens_vd, None::<&Tensor>).to_kind(Kind::Float)
+        self.go_on(Step::rows(tokens_bs, cache))
+    }
+
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        self.go_on(Step::pieces(pieces, device))
+    }
+
+    fn vocab(&self) -> usize {
+        self.tokens_vd.size()[0] as usize
     }
 }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod cache;
 mod contrastive;
 mod dropout;
 mod linear;
@@ -12,9 +13,12 @@ mod reading;
 mod recompute;
 mod rotary;
 mod token_loss;
+mod watch;
 
 pub use activation::{Activation, swiglu};
 pub use attention::{Attention, Mask};
+pub(crate) use cache::one_by_one;
+pub use cache::{Cache, Piece, Step, source_of};
 pub(crate) use contrastive::LAYER as CONTRASTIVE_LAYER;
 pub use contrastive::{Contrastive, ContrastiveConfig, Pooling, contrastive_loss};
 pub use dropout::{dropped, rate};
@@ -26,6 +30,7 @@ pub use reading::{Reading, present};
 pub use recompute::Recompute;
 pub use rotary::Rotary;
 pub use token_loss::{counted, token_logits, token_loss, token_loss_at};
+pub use watch::{Seen, Watched, watched};
 
 /// What a kernel of `ssl-torch` made; a fault panics, as those of `tch`'s operations do.
 fn whole<T>(made: ssl_torch::Result<T>) -> T {

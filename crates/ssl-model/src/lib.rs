@@ -36,4 +36,4 @@ pub mod weights;
 pub mod word2vec;
 
 pub use error::{Error, Result};
-pub use model::{Cache, Decode, Loss, Model, Pass, SelfTaught};
+pub use model::{Cache, Decode, Loss, Model, Pass, Piece, SelfTaught};

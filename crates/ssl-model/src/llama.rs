@@ -14,12 +14,12 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Role, Scheme};
-use crate::layer::{Attention, Linear, Mask, Recompute, RmsNorm, Rotary, embedding, swiglu, token_logits, token_loss};
-use crate::model::{Cache, Decode, Loss, Model, Pass, rows};
+use crate::layer::{Attention, Linear, Mask, Recompute, RmsNorm, Rotary, Step, embedding, swiglu, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass, Piece, rows};
 use crate::params::Params;
 
 /// The shape of a Llama. The base of the angles is Su et al.'s (2021, section 3.2.2), the rest must be said.
@@ -127,26 +127,31 @@ impl Llama {
     }
 
     /// The stream after the last normalisation, `[b, t, d]`.
-    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, pass: Pass, mut cache: Option<&mut Cache>) -> Tensor {
+    fn stream(&self, ids_bt: &Tensor, positions_bt: &Tensor, mask: &Mask, pass: Pass) -> Tensor {
         let turn = self.rotary.at(positions_bt);
-        let mut h = embedding(&self.tokens_vd, ids_bt);
-        for (i, block) in self.blocks.iter().enumerate() {
-            h = match cache.as_deref_mut() {
-                Some(cache) => block.block().forward(&h, &turn, mask, Some((cache, i))),
-                None => Self::layer(block, &h, &turn, mask, pass),
-            };
-        }
+        let first = embedding(&self.tokens_vd, ids_bt);
+        let h = self.blocks.iter().fold(first, |h, block| Self::layer(block, &h, &turn, mask, pass));
         self.norm.forward(&h)
     }
 
     /// One layer on rows that are read whole.
     pub(crate) fn layer(block: &Recompute<Block>, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, pass: Pass) -> Tensor {
         let (turn, mask) = ((turn.0.shallow_clone(), turn.1.shallow_clone()), mask.share());
-        block.run(pass, &[h], move |block, x| block.forward(&x[0], &turn, &mask, None))
+        block.run(pass, &[h], move |block, x| block.forward(&x[0], &turn, |by, q, k, v| by.forward(q, k, v, &mask, 0.0)))
+    }
+
+    /// The logits that a step wants.
+    fn go_on(&self, step: Step<'_>) -> Tensor {
+        let turn = self.rotary.at(&step.positions);
+        let mut h = embedding(&self.tokens_vd, &step.ids);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            h = block.block().forward(&h, &turn, |by, q, k, v| step.attend(layer, by, q, k, v));
+        }
+        step.finish(&self.norm.forward(&h), |h_nd| token_logits(h_nd, &self.head_vd, None, None))
     }
 
     fn read(&self, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
-        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), pass, None)
+        self.stream(&rows.inputs, &Self::positions(rows), &Mask::of(rows), pass)
     }
 
     /// The positions to turn by: without documents every row counts from 0, so that one row of angles serves all.
@@ -181,16 +186,19 @@ impl Block {
         }
     }
 
-    pub(crate) fn forward(&self, h: &Tensor, turn: &(Tensor, Tensor), mask: &Mask, cache: Option<(&mut Cache, usize)>) -> Tensor {
+    /// `attend` is attention over all that is seen, `[b, h, t, e]` each to `[b, t, d]`.
+    pub(crate) fn forward(
+        &self,
+        h: &Tensor,
+        turn: &(Tensor, Tensor),
+        attend: impl FnOnce(Attention, &Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
         let (h, x) = self.norm1.beside(h);
         let Attention { heads, kv_heads } = self.attention;
         let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
-        let mut k = Rotary::turn(&Attention::split(&self.k.forward(&x), kv_heads), turn);
-        let mut v = Attention::split(&self.v.forward(&x), kv_heads);
-        if let Some((cache, layer)) = cache {
-            (k, v) = cache.extend(layer, k, v);
-        }
-        let (h, x) = self.norm2.after(&h, &self.merge.forward(&self.attention.forward(&q, &k, &v, mask, 0.0)));
+        let k = Rotary::turn(&Attention::split(&self.k.forward(&x), kv_heads), turn);
+        let v = Attention::split(&self.v.forward(&x), kv_heads);
+        let (h, x) = self.norm2.after(&h, &self.merge.forward(&attend(self.attention, &q, &k, &v)));
         &h + self.down.forward(&swiglu(&self.gate.forward(&x), &self.up.forward(&x)))
     }
 }
@@ -228,11 +236,14 @@ impl Decode for Llama {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let (_, s) = tokens_bs.size2().unwrap_or_default();
-        assert!(s == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let positions = Tensor::arange_start(cache.tokens, cache.tokens + s, (Kind::Int64, tokens_bs.device())).unsqueeze(0);
-        let h = self.stream(tokens_bs, &positions, &Mask::Causal, Pass::Eval, Some(cache));
-        cache.tokens += s;
-        h.narrow(1, s - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+        self.go_on(Step::rows(tokens_bs, cache))
+    }
+
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        self.go_on(Step::pieces(pieces, device))
+    }
+
+    fn vocab(&self) -> usize {
+        self.tokens_vd.size()[0] as usize
     }
 }

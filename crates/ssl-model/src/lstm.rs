@@ -203,4 +203,11 @@ impl Decode for Lstm {
         cache.layers = h.unbind(0).into_iter().zip(c.unbind(0)).map(Some).collect();
         token_logits(&y.narrow(1, s - 1, 1).squeeze_dim(1), &self.head_vd, Some(&self.bias_v), None)
     }
+    fn vocab(&self) -> usize {
+        self.tokens_vd.size()[0] as usize
+    }
+
+    fn carries(&self) -> bool {
+        true
+    }
 }

@@ -1,7 +1,10 @@
 //! What every model does: a loss on a batch, logits, and one token after another from a cache.
 
 use ssl_data::batch::{Batch, Rows, Source};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+use crate::layer::one_by_one;
+pub use crate::layer::{Cache, Piece};
 
 /// Whether chance (dropout) acts in a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,45 +42,6 @@ impl Loss {
         let counts = self.counts.to_kind(Kind::Double);
         let read = |tensor: &Tensor| -> Vec<f64> { tensor.try_into().unwrap_or_default() };
         read(&nats).into_iter().zip(read(&counts)).collect()
-    }
-}
-
-/// What a decoder has read so far, a layer each.
-#[derive(Debug, Default)]
-pub struct Cache {
-    /// Per layer: keys and values `[b, heads, tokens, head width]`, or a recurrent layer's two states.
-    pub layers: Vec<Option<(Tensor, Tensor)>>,
-    /// Per layer of a decoder with a source: the source's keys and values.
-    pub source: Vec<(Tensor, Tensor)>,
-    /// Which positions of the source are no padding, `[b, 1, 1, s]`.
-    pub present: Option<Tensor>,
-    /// Tokens read.
-    pub tokens: i64,
-}
-
-impl Cache {
-    /// An empty cache of a model with `layers` layers.
-    #[must_use]
-    pub fn new(layers: usize) -> Self {
-        Self { layers: (0..layers).map(|_| None).collect(), ..Self::default() }
-    }
-
-    /// Keeps the rows that `index` names, in its order: what a beam search goes on with.
-    pub fn select(&mut self, index: &Tensor) {
-        let pick = |pair: &mut (Tensor, Tensor)| *pair = (pair.0.index_select(0, index), pair.1.index_select(0, index));
-        self.layers.iter_mut().flatten().for_each(pick);
-        self.source.iter_mut().for_each(pick);
-        self.present = self.present.take().map(|present| present.index_select(0, index));
-    }
-
-    /// Adds a layer's new keys and values and returns all of them so far.
-    pub(crate) fn extend(&mut self, layer: usize, k: Tensor, v: Tensor) -> (Tensor, Tensor) {
-        let (k, v) = match self.layers[layer].take() {
-            Some((old_k, old_v)) => (Tensor::cat(&[old_k, k], 2), Tensor::cat(&[old_v, v], 2)),
-            None => (k, v),
-        };
-        self.layers[layer] = Some((k.shallow_clone(), v.shallow_clone()));
-        (k, v)
     }
 }
 
@@ -147,6 +111,25 @@ pub trait Decode {
 
     /// Reads `tokens_bs` after what the cache holds; returns the logits of the last position in fp32, `[b, v]`.
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor;
+
+    /// Reads on in several texts at once, a piece of each; returns the logits of the wanted positions in fp32, `[n, v]`, piece
+    /// after piece. When it panics, no text has been read on in.
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        one_by_one(pieces, |tokens, cache| self.next(tokens, cache), device)
+    }
+
+    /// Ids that it knows.
+    fn vocab(&self) -> usize;
+
+    /// The id that a text begins with, of a decoder that writes from a source.
+    fn start(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether it is a state that it carries along: no text is too long, and none can be cut back.
+    fn carries(&self) -> bool {
+        false
+    }
 }
 
 /// The rows of a batch whose form the caller has checked.

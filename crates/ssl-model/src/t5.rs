@@ -16,15 +16,19 @@
 //!
 //! Axes: b rows, t positions that ask, s positions that answer, d width, h heads, n buckets, v vocabulary.
 
+mod positions;
+
 use serde::{Deserialize, Serialize};
 use ssl_data::batch::{Batch, Rows, Source};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Init, Role, Scheme};
-use crate::layer::{Activation, Attention, Linear, Recompute, RmsNorm, dropped, embedding, rate, token_logits, token_loss};
-use crate::model::{Cache, Decode, Loss, Model, Pass};
+use crate::layer::{Activation, Attention, Linear, Recompute, RmsNorm, Step, dropped, embedding, rate, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass, Piece};
 use crate::params::Params;
+pub use positions::buckets;
+use positions::{Positions, UNSEEN};
 
 /// The shape of a T5. Defaults are those of the paper's base model (Raffel et al. 2020, section 3.1.1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,44 +134,6 @@ impl T5Config {
     }
 }
 
-/// A score no position has: out of sight, and still finite, so that a row that sees nothing is no fault.
-const UNSEEN: f64 = -1e9;
-
-/// The bucket of each distance from `-reach` to `reach`, key minus query: i64, `[2 reach + 1]`. Half of `count` are for one
-/// distance each, the others grow with its logarithm; a causal stack has all of them for the past.
-pub fn buckets(count: u32, reach: u32, causal: bool) -> Tensor {
-    let (count, reach) = (i64::from(count), i64::from(reach));
-    let at = Tensor::arange_start(-reach, reach + 1, (Kind::Int64, Device::Cpu));
-    let (side, far, count) =
-        if causal { (at.zeros_like(), -at.clamp_max(0), count) } else { (at.gt(0) * (count / 2), at.abs(), count / 2) };
-    let exact = count / 2;
-    // In fp32 and in this order, as the published models were trained: a bucket's edge is a matter of rounding.
-    let logarithm = (far.clamp_min(1).to_kind(Kind::Float) / exact as f64).log();
-    let grown = logarithm / (reach as f64 / exact as f64).ln() * (count - exact) as f64;
-    let large = (grown.to_kind(Kind::Int64) + exact).clamp_max(count - 1);
-    far.where_self(&far.lt(exact), &large) + side
-}
-
-/// What the positions of a stack add to its scores.
-#[derive(Debug)]
-struct Positions {
-    table_nh: Tensor,
-    buckets: Tensor,
-    reach: i64,
-    causal: bool,
-}
-
-impl Positions {
-    /// For queries at `from..to` and keys at `0..to`, `[1, h, t, s]`.
-    fn scores(&self, from: i64, to: i64) -> Tensor {
-        let at = Tensor::arange(to, (Kind::Int64, self.buckets.device()));
-        let distance = at.unsqueeze(0) - at.narrow(0, from, to - from).unsqueeze(1);
-        let buckets = self.buckets.take(&(distance.clamp(-self.reach, self.reach) + self.reach));
-        let scores = embedding(&self.table_nh, &buckets).permute([2, 0, 1]).contiguous().unsqueeze(0);
-        if self.causal { scores.masked_fill(&distance.gt(0), UNSEEN) } else { scores }
-    }
-}
-
 /// The maps of one attention, and the norm before it.
 #[derive(Debug)]
 struct Heads {
@@ -202,9 +168,8 @@ impl Heads {
         (k, v)
     }
 
-    fn attend(&self, x_btd: &Tensor, (k, v): (&Tensor, &Tensor), scores: &Tensor, dropout: f64) -> Tensor {
-        let q = Attention::split(&self.q.forward(x_btd), self.attention.heads);
-        self.merge.forward(&self.attention.added(&q, k, v, scores, dropout))
+    fn queries(&self, x_btd: &Tensor) -> Tensor {
+        Attention::split(&self.q.forward(x_btd), self.attention.heads)
     }
 }
 
@@ -250,22 +215,24 @@ struct Block {
 }
 
 impl Block {
-    /// `x` are the stream and its scores, and in a decoder what [`T5::known`] says of this layer.
-    fn forward(&self, x: &[Tensor], cache: Option<(&mut Cache, usize)>, pass: Pass) -> Tensor {
-        let (scores, weights) = (&x[1], rate(self.dropout, pass));
-        let drop = |x: &Tensor| dropped(x, self.dropout, pass);
-        let (mut h, normed) = self.own.norm.beside(&x[0]);
-        let (mut k, mut v) = self.own.keys(&normed);
-        if let Some((cache, layer)) = cache {
-            (k, v) = cache.extend(layer, k, v);
+    /// `own` is attention over all that is seen of its own stack, `across` that over the source.
+    fn forward(
+        &self,
+        h: &Tensor,
+        pass: Pass,
+        own: impl FnOnce(Attention, &Tensor, &Tensor, &Tensor) -> Tensor,
+        across: impl FnOnce(Attention, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let branch = |heads: &Heads, seen: &Tensor| dropped(&heads.merge.forward(seen), self.dropout, pass);
+        let (mut h, normed) = self.own.norm.beside(h);
+        let (k, v) = self.own.keys(&normed);
+        let mut added = branch(&self.own, &own(self.own.attention, &self.own.queries(&normed), &k, &v));
+        if let Some(cross) = &self.cross {
+            let (stream, normed) = cross.norm.after(&h, &added);
+            (h, added) = (stream, branch(cross, &across(cross.attention, &cross.queries(&normed))));
         }
-        let mut branch = drop(&self.own.attend(&normed, (&k, &v), scores, weights));
-        if let (Some(cross), [k, v, hiding]) = (&self.cross, &x[2..]) {
-            let (stream, normed) = cross.norm.after(&h, &branch);
-            (h, branch) = (stream, drop(&cross.attend(&normed, (k, v), hiding, weights)));
-        }
-        let (h, normed) = self.feed.norm.after(&h, &branch);
-        &h + drop(&self.feed.forward(&normed, self.dropout, pass))
+        let (h, normed) = self.feed.norm.after(&h, &added);
+        &h + dropped(&self.feed.forward(&normed, self.dropout, pass), self.dropout, pass)
     }
 }
 
@@ -299,19 +266,32 @@ impl Stack {
         Self { blocks, norm, positions, dropout: c.dropout }
     }
 
-    /// `[b, t, d]` from embeddings; `scores` meet `[b, h, t, s]`.
-    fn forward(&self, e: &Tensor, scores: &Tensor, source: &[[Tensor; 3]], mut cache: Option<&mut Cache>, pass: Pass) -> Tensor {
-        let mut h = dropped(e, self.dropout, pass);
+    /// `[b, t, d]` from embeddings; `scores` meet `[b, h, t, s]`, and `source` is what [`T5::known`] says of each layer.
+    fn forward(&self, e: &Tensor, scores: &Tensor, source: &[[Tensor; 3]], pass: Pass) -> Tensor {
+        let (mut h, dropout) = (dropped(e, self.dropout, pass), rate(self.dropout, pass));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let own = [h.shallow_clone(), scores.shallow_clone()];
-            let source = source.get(layer).into_iter().flatten().map(Tensor::shallow_clone);
-            let x: Vec<Tensor> = own.into_iter().chain(source).collect();
-            h = match cache.as_deref_mut() {
-                Some(cache) => block.block().forward(&x, Some((cache, layer)), pass),
-                None => block.run(pass, &x, move |block, x| block.forward(x, None, pass)),
-            };
+            let x: Vec<&Tensor> = [&h, scores].into_iter().chain(source.get(layer).into_iter().flatten()).collect();
+            h = block.run(pass, &x, move |block, x| {
+                let own = |by: Attention, q: &Tensor, k: &Tensor, v: &Tensor| by.added(q, k, v, &x[1], dropout);
+                block.forward(&x[0], pass, own, |by, q| by.added(q, &x[2], &x[3], &x[4], dropout))
+            });
         }
         dropped(&self.norm.forward(&h), self.dropout, pass)
+    }
+
+    /// The same of a step's embeddings, text by text from its own offset.
+    fn step(&self, e: Tensor, step: &Step<'_>, hiding: &[Tensor]) -> Tensor {
+        let scores: Vec<Tensor> = step.spans().map(|(from, to)| self.positions.scores(from, to)).collect();
+        let mut h = e;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let own = |by: Attention, q: &Tensor, k: &Tensor, v: &Tensor| {
+                step.extended(layer, (q, k, v), |piece, q, k, v, _| by.added(q, k, v, &scores[piece], 0.0))
+            };
+            let across =
+                |by: Attention, q: &Tensor| step.across(layer, q, |piece, q, k, v| by.added(q, k, v, &hiding[piece], 0.0));
+            h = block.block().forward(&h, Pass::Eval, own, across);
+        }
+        self.norm.forward(&h)
     }
 }
 
@@ -345,7 +325,7 @@ impl T5 {
     fn read(&self, source: &Source<Tensor>, pass: Pass) -> Tensor {
         let (_, s) = source.ids.size2().unwrap_or_default();
         let scores = self.encoder.positions.scores(0, s).masked_fill(&present(source).logical_not(), UNSEEN);
-        self.encoder.forward(&embedding(&self.tokens_vd, &source.ids), &scores, &[], None, pass)
+        self.encoder.forward(&embedding(&self.tokens_vd, &source.ids), &scores, &[], pass)
     }
 
     /// Each layer's keys and values of the source.
@@ -353,26 +333,36 @@ impl T5 {
         self.decoder.blocks.iter().filter_map(|block| Some(block.block().cross.as_ref()?.keys(read_bsd))).collect()
     }
 
-    /// What each decoder layer knows of the source: its keys, its values, and the scores that hide padding, of [`present`].
-    fn known(&self, keys: &[(Tensor, Tensor)], present: &Tensor) -> Vec<[Tensor; 3]> {
+    /// The scores that hide padding, of [`present`].
+    fn hiding(&self, present: &Tensor) -> Tensor {
         let zero = Tensor::zeros(present.size(), (self.tokens_vd.kind(), present.device()));
-        let hiding = zero.masked_fill(&present.logical_not(), UNSEEN);
+        zero.masked_fill(&present.logical_not(), UNSEEN)
+    }
+
+    /// What each decoder layer knows of the source: its keys, its values, and the scores that hide padding.
+    fn known(&self, keys: &[(Tensor, Tensor)], present: &Tensor) -> Vec<[Tensor; 3]> {
+        let hiding = self.hiding(present);
         keys.iter().map(|(k, v)| [k, v, &hiding].map(Tensor::shallow_clone)).collect()
     }
 
-    /// The decoder's last state as the head reads it, `[b, t, d]`.
-    fn write(&self, ids_bt: &Tensor, known: &[[Tensor; 3]], cache: Option<&mut Cache>, pass: Pass) -> Tensor {
-        let (_, t) = ids_bt.size2().unwrap_or_default();
-        let from = cache.as_ref().map_or(0, |cache| cache.tokens);
-        let scores = self.decoder.positions.scores(from, from + t);
-        let h = self.decoder.forward(&embedding(&self.tokens_vd, ids_bt), &scores, known, cache, pass);
+    /// The decoder's last state as the head reads it.
+    fn scaled(&self, h: Tensor) -> Tensor {
         if self.config.tied { h * f64::from(self.config.width).powf(-0.5) } else { h }
     }
 
-    /// The same for every row of a batch.
+    /// That of every row of a batch, `[b, t, d]`.
     fn written(&self, source: &Source<Tensor>, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let known = self.known(&self.keys(&self.read(source, pass)), &present(source));
-        self.write(&rows.inputs, &known, None, pass)
+        let (_, t) = rows.inputs.size2().unwrap_or_default();
+        let scores = self.decoder.positions.scores(0, t);
+        self.scaled(self.decoder.forward(&embedding(&self.tokens_vd, &rows.inputs), &scores, &known, pass))
+    }
+
+    /// The logits that a step wants.
+    fn go_on(&self, step: Step<'_>) -> Tensor {
+        let hiding: Vec<Tensor> = step.sources().map(|present| self.hiding(&present)).collect();
+        let h = self.decoder.step(embedding(&self.tokens_vd, &step.ids), &step, &hiding);
+        step.finish(&self.scaled(h), |h_nd| token_logits(h_nd, &self.head_vd, None, None))
     }
 }
 
@@ -420,12 +410,18 @@ impl Decode for T5 {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let Some(known) = cache.present.as_ref().map(|present| self.known(&cache.source, present)) else {
-            panic!("t5 writes from a source, and the cache has none")
-        };
-        let (_, t) = tokens_bs.size2().unwrap_or_default();
-        let h = self.write(tokens_bs, &known, Some(&mut *cache), Pass::Eval);
-        cache.tokens += t;
-        h.narrow(1, t - 1, 1).squeeze_dim(1).linear(&self.head_vd, None::<&Tensor>).to_kind(Kind::Float)
+        self.go_on(Step::rows(tokens_bs, cache))
+    }
+
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        self.go_on(Step::pieces(pieces, device))
+    }
+
+    fn vocab(&self) -> usize {
+        self.tokens_vd.size()[0] as usize
+    }
+
+    fn start(&self) -> Option<u32> {
+        Some(self.config.start_token)
     }
 }

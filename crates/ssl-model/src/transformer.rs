@@ -24,8 +24,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
 use crate::init::{Init, Role, Scheme};
-use crate::layer::{Attention, LayerNorm, Linear, Mask, Recompute, dropped, embedding, rate, token_logits, token_loss};
-use crate::model::{Cache, Decode, Loss, Model, Pass};
+use crate::layer::{Attention, LayerNorm, Linear, Mask, Recompute, Step, dropped, embedding, rate, token_logits, token_loss};
+use crate::model::{Cache, Decode, Loss, Model, Pass, Piece};
 use crate::params::Params;
 
 /// The shape of a Transformer. Defaults are those of the base model (Vaswani et al. 2017, table 3).
@@ -127,11 +127,13 @@ impl Heads {
         (k, v)
     }
 
-    /// The stream after this branch.
-    fn forward(&self, h: &Tensor, (k, v): &(Tensor, Tensor), mask: &Mask, dropout: f64, pass: Pass) -> Tensor {
-        let q = Attention::split(&self.q.forward(h), self.attention.heads);
-        let read = self.merge.forward(&self.attention.forward(&q, k, v, mask, rate(dropout, pass)));
-        self.norm.after(h, &dropped(&read, dropout, pass)).1
+    fn queries(&self, x_btd: &Tensor) -> Tensor {
+        Attention::split(&self.q.forward(x_btd), self.attention.heads)
+    }
+
+    /// The stream after this branch, which read `seen_btd`.
+    fn join(&self, h: &Tensor, seen_btd: &Tensor, dropout: f64, pass: Pass) -> Tensor {
+        self.norm.after(h, &dropped(&self.merge.forward(seen_btd), dropout, pass)).1
     }
 }
 
@@ -163,18 +165,20 @@ impl Block {
         }
     }
 
-    /// `keys` are those of its own stack; `known` those of the source and where it is no padding.
+    /// `own` is attention over all that is seen of its own stack, `across` that over the source.
     fn forward(
         &self,
         h: &Tensor,
-        keys: &(Tensor, Tensor),
-        mask: &Mask,
-        known: Option<(&(Tensor, Tensor), &Mask)>,
         pass: Pass,
+        own: impl FnOnce(Attention, &Tensor, &Tensor, &Tensor) -> Tensor,
+        across: impl FnOnce(Attention, &Tensor) -> Tensor,
     ) -> Tensor {
-        let mut h = self.own.forward(h, keys, mask, self.dropout, pass);
-        if let (Some(cross), Some((keys, seen))) = (&self.cross, known) {
-            h = cross.forward(&h, keys, seen, self.dropout, pass);
+        let (k, v) = self.own.keys(h);
+        let seen = own(self.own.attention, &self.own.queries(h), &k, &v);
+        let mut h = self.own.join(h, &seen, self.dropout, pass);
+        if let Some(cross) = &self.cross {
+            let seen = across(cross.attention, &cross.queries(&h));
+            h = cross.join(&h, &seen, self.dropout, pass);
         }
         let fed = self.down.forward(&self.up.forward(&h).relu());
         self.norm.after(&h, &dropped(&fed, self.dropout, pass)).1
@@ -207,24 +211,34 @@ impl Transformer {
         Self { config: config.clone(), tokens_vd, positions_td, encoder, decoder }
     }
 
-    /// Embeddings of tokens that stand at `from` and later.
-    fn embed(&self, ids_bt: &Tensor, from: i64, pass: Pass) -> Tensor {
+    /// Embeddings of tokens that stand at 0 and later.
+    fn embed(&self, ids_bt: &Tensor, pass: Pass) -> Tensor {
         let (_, t) = ids_bt.size2().unwrap_or_default();
-        let scaled = embedding(&self.tokens_vd, ids_bt) * f64::from(self.config.width).sqrt();
-        // A target may be longer than any source; its positions are as well defined.
-        let further = || sinusoids(from + t, i64::from(self.config.width)).to_kind(scaled.kind()).to_device(scaled.device());
-        let known = from + t <= self.positions_td.size()[0];
-        let positions_td = if known { self.positions_td.shallow_clone() } else { further() };
-        dropped(&(&scaled + positions_td.narrow(0, from, t)), self.config.dropout, pass)
+        dropped(&self.placed(ids_bt, &self.places(t).narrow(0, 0, t)), self.config.dropout, pass)
+    }
+
+    /// The positions below `count` and perhaps more. A target may be longer than any source; its positions are as well defined.
+    fn places(&self, count: i64) -> Tensor {
+        if count <= self.positions_td.size()[0] {
+            return self.positions_td.shallow_clone();
+        }
+        let further = sinusoids(count, i64::from(self.config.width));
+        further.to_kind(self.positions_td.kind()).to_device(self.positions_td.device())
+    }
+
+    fn placed(&self, ids_bt: &Tensor, places: &Tensor) -> Tensor {
+        embedding(&self.tokens_vd, ids_bt) * f64::from(self.config.width).sqrt() + places
     }
 
     /// The encoder's last state, `[b, s, d]`.
     fn read(&self, source: &Source<Tensor>, pass: Pass) -> Tensor {
-        let seen = Mask::Some(present(source));
-        let first = self.embed(&source.ids, 0, pass);
-        self.encoder.iter().fold(first, |h, block| {
+        let (seen, dropout) = (Mask::Some(present(source)), rate(self.config.dropout, pass));
+        self.encoder.iter().fold(self.embed(&source.ids, pass), |h, block| {
             let seen = seen.share();
-            block.run(pass, &[&h], move |block, x| block.forward(&x[0], &block.own.keys(&x[0]), &seen, None, pass))
+            block.run(pass, &[&h], move |block, x| {
+                // An encoder's block has nothing to look across at.
+                block.forward(&x[0], pass, |by, q, k, v| by.forward(q, k, v, &seen, dropout), |_, q| q.shallow_clone())
+            })
         })
     }
 
@@ -236,15 +250,29 @@ impl Transformer {
     /// The decoder's last state of every row of a batch, `[b, t, d]`.
     fn written(&self, source: &Source<Tensor>, rows: &Rows<Tensor>, pass: Pass) -> Tensor {
         let (known, seen) = (self.keys(&self.read(source, pass)), Mask::Some(present(source)));
-        let first = self.embed(&rows.inputs, 0, pass);
+        let dropout = rate(self.config.dropout, pass);
         let layers = self.decoder.iter().zip(&known);
-        layers.fold(first, |h, (block, (k, v))| {
+        layers.fold(self.embed(&rows.inputs, pass), |h, (block, (k, v))| {
             let seen = seen.share();
             block.run(pass, &[&h, k, v], move |block, x| {
-                let known = (x[1].shallow_clone(), x[2].shallow_clone());
-                block.forward(&x[0], &block.own.keys(&x[0]), &Mask::Causal, Some((&known, &seen)), pass)
+                let own = |by: Attention, q: &Tensor, k: &Tensor, v: &Tensor| by.forward(q, k, v, &Mask::Causal, dropout);
+                block.forward(&x[0], pass, own, |by, q| by.forward(q, &x[1], &x[2], &seen, dropout))
             })
         })
+    }
+
+    /// The logits that a step wants.
+    fn go_on(&self, step: Step<'_>) -> Tensor {
+        let seen: Vec<Mask> = step.sources().map(Mask::Some).collect();
+        let places = embedding(&self.places(step.longest()), &step.positions);
+        let mut h = self.placed(&step.ids, &places);
+        for (layer, block) in self.decoder.iter().enumerate() {
+            let own = |by, q: &Tensor, k: &Tensor, v: &Tensor| step.attend(layer, by, q, k, v);
+            let across =
+                |by: Attention, q: &Tensor| step.across(layer, q, |piece, q, k, v| by.forward(q, k, v, &seen[piece], 0.0));
+            h = block.block().forward(&h, Pass::Eval, own, across);
+        }
+        step.finish(&h, |h_nd| token_logits(h_nd, &self.tokens_vd, None, None))
     }
 
     /// What smoothing adds to the weighted nats: `eps sum_t w_t h_t . (E_y - mean_v E_v)`, `[]`.
@@ -316,19 +344,18 @@ impl Decode for Transformer {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        let Some(seen) = cache.present.as_ref().map(|present| Mask::Some(present.shallow_clone())) else {
-            panic!("transformer writes from a source, and the cache has none")
-        };
-        let (_, t) = tokens_bs.size2().unwrap_or_default();
-        assert!(t == 1 || cache.tokens == 0, "a filled cache takes one token at a time");
-        let mut h = self.embed(tokens_bs, cache.tokens, Pass::Eval);
-        for (layer, block) in self.decoder.iter().enumerate() {
-            let block = block.block();
-            let (k, v) = block.own.keys(&h);
-            let keys = cache.extend(layer, k, v);
-            h = block.forward(&h, &keys, &Mask::Causal, Some((&cache.source[layer], &seen)), Pass::Eval);
-        }
-        cache.tokens += t;
-        token_logits(&h.narrow(1, t - 1, 1).squeeze_dim(1), &self.tokens_vd, None, None)
+        self.go_on(Step::rows(tokens_bs, cache))
+    }
+
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        self.go_on(Step::pieces(pieces, device))
+    }
+
+    fn vocab(&self) -> usize {
+        self.tokens_vd.size()[0] as usize
+    }
+
+    fn start(&self) -> Option<u32> {
+        Some(self.config.start_token)
     }
 }

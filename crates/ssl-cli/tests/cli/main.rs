@@ -12,5 +12,6 @@ mod paradigms;
 mod parallel;
 mod quality;
 mod road;
+mod serve;
 mod support;
 mod surface;

@@ -43,6 +43,9 @@ pub(crate) const PARADIGMS: [(&str, &str); 17] = [
 /// Those that go on with a text, or answer it.
 const WRITERS: [&str; 6] = ["infill", "multi-token", "gpt-bert", "diffusion", "lstm", "translation"];
 
+/// Those that fill gaps.
+const FILLERS: [&str; 6] = ["bert", "roberta", "modernbert", "t5", "ul2", "diffusion"];
+
 const STACK: &str = "layers = 2\nheads = 2\nwidth = 16\nfeed-forward-width = 32\ncontext-tokens = 32";
 const SHORT: &str = "layers = 2\nheads = 2\nwidth = 16\ncontext-tokens = 32";
 const WORDS: &str = "[data.tokenizer.word]\nlowercase = true\nsplit = \"words\"\nmin-count = 1\n";
@@ -113,6 +116,24 @@ fn every_paradigm_resumes_to_the_bit_and_goes_out_and_comes_back() {
         } else {
             written.says(2, &["hint:"]);
         }
+        let filled = place.ssl(&["fill", "out", "--text", "the [MASK] clerk", "--top-k", "3", "--json"]);
+        if FILLERS.contains(&name) {
+            filled.says(0, &[]);
+            let gap = filled.json()["gaps"][0]["candidates"].clone();
+            assert!(gap.as_array().is_some_and(|all| (1..=3).contains(&all.len())), "{name}: {gap}");
+            assert!(gap[0]["probability"].as_f64().is_some_and(|p| p > 0.0 && p <= 1.0), "{name}: {gap}");
+        } else {
+            filled.says(2, &["hint:"]);
+        }
+        place.write("lines.txt", "the old fisherman\nrain\n");
+        let vectors = place.ssl(&["embed", "out", "--input", "lines.txt", "--normalize", "--json"]);
+        vectors.says(0, &[]);
+        let vectors = vectors.json();
+        let length = |at: usize| {
+            let vector = vectors["embeddings"][at].as_array().expect("a vector");
+            vector.iter().filter_map(serde_json::Value::as_f64).map(|x| x * x).sum::<f64>()
+        };
+        assert!([0, 1].into_iter().all(|at| (length(at) - 1.0).abs() < 1e-4), "{name}: {vectors}");
     }
 }
 

@@ -163,7 +163,9 @@ fn every_verb_explains_itself() {
     let place = Place::new();
     let help = place.ssl(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for verb in ["prepare", "train", "eval", "generate", "forward", "export", "import", "inspect", "bench", "check"] {
+    for verb in
+        ["prepare", "train", "eval", "generate", "fill", "embed", "forward", "export", "import", "inspect", "bench", "check"]
+    {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb} in {}", help.stdout);
         let own = place.ssl(&[verb, "--help"]);
         assert!(own.code == Some(0) && own.stdout.contains("Usage: ssl") && own.stdout.contains("--json"), "{own:?}");

@@ -52,7 +52,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -100,7 +100,8 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap_or_else(|fault| panic!("{name}: {fault}"))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The program with arguments, yet to be started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssl"));
         command.args(args);
         self.prepared(command)

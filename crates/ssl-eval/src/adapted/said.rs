@@ -115,8 +115,8 @@ pub(super) fn write(
         } else {
             let at = some[0];
             let mut ids = Vec::new();
-            let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
-            generate(asked.model, asked.device, &prompts[at], most as u64, &greedy, &mut |id| {
+            let greedy = Sampling::greedy();
+            generate(asked.model, asked.device, &prompts[at], most as u64, &greedy, &mut |id, _| {
                 if id == vocab.separator() {
                     return Want::Enough;
                 }

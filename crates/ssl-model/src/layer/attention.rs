@@ -6,7 +6,7 @@ use ssl_data::batch::{Attend, Rows};
 use ssl_torch::kernels;
 use tch::{Device, Kind, Tensor};
 
-use super::whole;
+use super::{watch, whole};
 
 /// Which keys each query may see, made once a batch and shared by all layers.
 #[derive(Debug)]
@@ -100,15 +100,17 @@ impl Attention {
 
     /// `q_bhte`, `k_bgse`, `v_bgse` to `[b, t, heads * e]`; attention weights are dropped with probability `dropout`.
     pub fn forward(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
+        let out = self.attend(q_bhte, k_bgse, v_bgse, mask, dropout);
+        watch::note(&out, || (self.weights(q_bhte, k_bgse, mask), self.repeat(v_bgse)));
+        out
+    }
+
+    fn attend(self, q_bhte: &Tensor, k_bgse: &Tensor, v_bgse: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
         let (_, _, t, e) = q_bhte.size4().unwrap_or_default();
         if let Some(causal) = mask.fused(t, dropout, q_bhte.device()) {
             return whole(kernels::attention(q_bhte, k_bgse, v_bgse, causal, scale(e)));
         }
-        let repeat = |x: &Tensor| match self.heads / self.kv_heads {
-            1 => x.shallow_clone(),
-            times => x.repeat_interleave_self_int(times, 1, None::<i64>),
-        };
-        let (k, v) = (repeat(k_bgse), repeat(v_bgse));
+        let (k, v) = (self.repeat(k_bgse), self.repeat(v_bgse));
         let (given, causal) = match mask {
             Mask::Causal => (None, t > 1),
             Mask::All => (None, false),
@@ -126,21 +128,56 @@ impl Attention {
 
     /// The same of the rows that one linear map made: the queries of all heads, then the keys, then the values.
     pub fn packed(self, qkv_btp: &Tensor, mask: &Mask, dropout: f64) -> Tensor {
-        let (b, t, p) = qkv_btp.size3().unwrap_or_default();
+        let (_, t, p) = qkv_btp.size3().unwrap_or_default();
         let all = self.heads + 2 * self.kv_heads;
-        if let Some(causal) = mask.fused(t, dropout, qkv_btp.device()) {
+        // A watched pass goes by the queries and keys themselves.
+        if let Some(causal) = mask.fused(t, dropout, qkv_btp.device()).filter(|_| !watch::is_on()) {
             return whole(kernels::attention_packed(qkv_btp, self.heads, self.kv_heads, causal, scale(p / all)));
         }
-        let heads_bpte = qkv_btp.view([b, t, all, p / all]).transpose(1, 2);
-        let parts = heads_bpte.split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1);
-        self.forward(&parts[0], &parts[1], &parts[2], mask, dropout)
+        let (q, k, v) = self.parts(qkv_btp);
+        self.forward(&q, &k, &v, mask, dropout)
+    }
+
+    /// Such rows as queries `[b, h, t, e]`, keys and values `[b, g, t, e]`, without a copy.
+    pub(crate) fn parts(self, qkv_btp: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let heads_bpte = Self::split(qkv_btp, self.heads + 2 * self.kv_heads);
+        let part = |from, heads| heads_bpte.narrow(1, from, heads);
+        (part(0, self.heads), part(self.heads, self.kv_heads), part(self.heads + self.kv_heads, self.kv_heads))
     }
 
     /// The same over scores that are not divided by √e and to which `scores` are added: they have or stretch to
     /// `[b, h, t, s]`, in the type of the queries. Source: Raffel et al. 2020, section 2.1.
     pub fn added(self, q_bhte: &Tensor, k_bhse: &Tensor, v_bhse: &Tensor, scores: &Tensor, dropout: f64) -> Tensor {
-        joined(&Tensor::scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, Some(scores), dropout, false, 1.0, false))
+        let out = joined(&Tensor::scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, Some(scores), dropout, false, 1.0, false));
+        watch::note(&out, || ((products(q_bhte, k_bhse) + scores).softmax(-1, Kind::Float), v_bhse.shallow_clone()));
+        out
     }
+
+    /// Each head of keys or values as often as queries share it: `[b, heads, s, e]`.
+    fn repeat(self, x_bgse: &Tensor) -> Tensor {
+        match self.heads / self.kv_heads {
+            1 => x_bgse.shallow_clone(),
+            times => x_bgse.repeat_interleave_self_int(times, 1, None::<i64>),
+        }
+    }
+
+    /// The weights themselves, `[b, h, t, s]` in fp32.
+    fn weights(self, q_bhte: &Tensor, k_bgse: &Tensor, mask: &Mask) -> Tensor {
+        let (_, _, t, e) = q_bhte.size4().unwrap_or_default();
+        let scores = products(q_bhte, &self.repeat(k_bgse)) * scale(e);
+        let s = scores.size().last().copied().unwrap_or_default();
+        let hidden = match mask {
+            Mask::All => return scores.softmax(-1, Kind::Float),
+            Mask::Causal => Tensor::ones([t, s], (Kind::Bool, scores.device())).tril(s - t).logical_not(),
+            Mask::Some(seen) => seen.logical_not(),
+        };
+        scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Float)
+    }
+}
+
+/// Products of queries and keys in fp32, `[b, h, t, s]`.
+fn products(q_bhte: &Tensor, k_bhse: &Tensor) -> Tensor {
+    q_bhte.to_kind(Kind::Float).matmul(&k_bhse.to_kind(Kind::Float).transpose(-1, -2))
 }
 
 /// What products of queries and keys are multiplied by.

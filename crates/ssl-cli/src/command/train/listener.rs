@@ -156,7 +156,7 @@ impl<'a> Listener<'a> {
     }
 
     fn writer<'b>(&'b self, model: &'b dyn Model) -> Writer<'b> {
-        Writer { model, objective: &self.config.objective, vocab: &self.vocab, device: self.device }
+        Writer { model, objective: &self.config.objective, vocab: &self.vocab, device: self.device, beam: None }
     }
 
     /// Text drawn now; `None` when a stop cut it short.
@@ -168,9 +168,9 @@ impl<'a> Listener<'a> {
         let ids: Vec<u32> = std::iter::once(self.vocab.separator()).chain(prompt.iter().copied()).collect();
         let (before, mut drawn) =
             if writer.goes_on() { (String::new(), prompt) } else { (format!("{} → ", eval.prompt), vec![]) };
-        let sampling = Sampling { temperature: eval.temperature, top_k: None, top_p: eval.top_p, seed: step };
+        let sampling = Sampling { temperature: eval.temperature, top_p: eval.top_p, seed: step, ..Sampling::default() };
         let mut cut = false;
-        writer.write(&ids, u64::from(eval.sample_tokens), &sampling, &mut |id| {
+        writer.write(&ids, u64::from(eval.sample_tokens), &sampling, &mut |id, _| {
             drawn.push(id);
             cut = signal::requested();
             if cut { Want::Enough } else { Want::More }

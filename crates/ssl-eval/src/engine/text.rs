@@ -1,0 +1,193 @@
+//! One running text: what is read of it next, and what the answer makes of it.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ssl_model::{Cache, Decode, Piece};
+use tch::Device;
+
+use super::kept::Shelf;
+use super::worker::Waiting;
+use super::{End, Event, Request, Sink, Token};
+use crate::error::Error;
+use crate::sample::{Past, Want, draw, log_probs};
+
+/// A text and who waits for it.
+pub(super) struct Text {
+    request: Request,
+    sink: Sink,
+    cancelled: Arc<AtomicBool>,
+    cache: Cache,
+    /// What the text begins with, then what was written.
+    ids: Vec<u32>,
+    /// How many of the ids it began with.
+    given: usize,
+    /// How many of the ids have been read.
+    read: usize,
+    /// Whether the prompt is a source, which the ids do not hold.
+    source: bool,
+    /// What is known of the prompt's own tokens, until it is told.
+    echo: Vec<Token>,
+}
+
+/// What is read of a text in a step: so many tokens, and the answers to the last so many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) tokens: usize,
+    pub(super) wanted: usize,
+}
+
+impl Text {
+    /// A text that begins where a kept one allows it. Reads the source of a model that writes from one.
+    pub(super) fn begin(waiting: Waiting, decoder: &dyn Decode, device: Device, shelf: &mut Shelf) -> Result<Self, (Sink, End)> {
+        let Waiting { request, sink, cancelled } = waiting;
+        let start = decoder.start();
+        let begun = ssl_torch::guard(|| {
+            tch::no_grad(|| match start {
+                Some(_) => (0, decoder.cache(Some(&ssl_model::layer::source_of(&request.prompt, device)))),
+                None => {
+                    // The answers to all of a prompt that is scored are wanted, so all of it is read.
+                    let kept = if request.scores() { None } else { shelf.longest(&request.prompt) };
+                    kept.unwrap_or_else(|| (0, decoder.cache(None)))
+                }
+            })
+        });
+        let (read, cache) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => return Err((sink, End::Failed(fault.to_string()))),
+        };
+        let bare = |&id: &u32| Token { id, logprob: None, top: Vec::new() };
+        // Of a prompt that is to be scored only the first token is known so far.
+        let known = if request.scores() && start.is_none() { 1 } else { request.prompt.len() };
+        let echo = if request.echo { request.prompt[..known].iter().map(bare).collect() } else { Vec::new() };
+        let ids = start.map_or_else(|| request.prompt.clone(), |start| vec![start]);
+        Ok(Self { given: ids.len(), source: start.is_some(), request, sink, cancelled, cache, ids, read, echo })
+    }
+
+    /// Whether its reader has gone.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether its prompt is still being read.
+    pub(super) fn is_prompt(&self) -> bool {
+        self.read < self.given
+    }
+
+    /// What of the prompt did not have to be read.
+    pub(super) fn reused(&self) -> usize {
+        self.read
+    }
+
+    /// How many ids are to be read in all, by now: the last token of a prompt is read for what follows it.
+    fn goal(&self) -> usize {
+        let scoring = self.request.scores() && !self.source;
+        match self.request.max_tokens {
+            0 if scoring => self.given - 1,
+            0 => self.read,
+            _ => self.ids.len(),
+        }
+    }
+
+    /// What to read next of it, with room for so many tokens of prompts.
+    pub(super) fn due(&self, room: usize) -> Due {
+        let left = self.goal() - self.read;
+        let tokens = if self.is_prompt() { left.min(room) } else { left };
+        let wanted = match () {
+            () if self.is_prompt() && self.request.scores() && !self.source => tokens,
+            () => usize::from(tokens > 0 && self.read + tokens == self.ids.len()),
+        };
+        Due { tokens, wanted }
+    }
+
+    /// That, as the model reads it.
+    pub(super) fn piece(&mut self, due: Due) -> Piece<'_> {
+        Piece { cache: &mut self.cache, tokens: &self.ids[self.read..self.read + due.tokens], wanted: due.wanted }
+    }
+
+    /// Takes the answers to what was due, one slice of logits a wanted token; says when the text has ended.
+    pub(super) fn answer(&mut self, due: Due, mut answers: std::slice::Chunks<'_, f32>, context: usize) -> Option<End> {
+        let first = self.read + due.tokens - due.wanted;
+        self.read += due.tokens;
+        for place in first + 1..=self.read {
+            let logits = answers.next().unwrap_or_default();
+            if logits.is_empty() || logits.iter().any(|logit| !logit.is_finite()) {
+                return Some(End::Failed(Error::NonFinite { tokens: place as u64 }.to_string()));
+            }
+            if place < self.given {
+                let token = self.token(logits, self.ids[place]);
+                self.echo.push(token);
+            } else {
+                // Before the first token that is written.
+                if place == self.given && self.tell_echo() == Want::Enough {
+                    return Some(End::Cancelled);
+                }
+                return self.write(logits, context);
+            }
+        }
+        self.finished()
+    }
+
+    /// The end of a text that is to be read and not written, once it has been read.
+    pub(super) fn finished(&mut self) -> Option<End> {
+        let over = self.request.max_tokens == 0 && self.read == self.goal();
+        over.then(|| if self.tell_echo() == Want::Enough { End::Cancelled } else { End::Length })
+    }
+
+    fn write(&mut self, logits: &[f32], context: usize) -> Option<End> {
+        let (prompt, written) = self.ids.split_at(self.given);
+        let id = draw(logits, &self.request.sampling, Past { prompt, written }, written.len() as u64);
+        if self.request.ends.contains(&id) {
+            return Some(End::Stop);
+        }
+        let token = self.token(logits, id);
+        self.ids.push(id);
+        if self.tell(Event::Token(token)) == Want::Enough {
+            return Some(End::Cancelled);
+        }
+        let full = self.written() >= self.request.max_tokens || self.ids.len() - usize::from(self.source) >= context;
+        full.then_some(End::Length)
+    }
+
+    /// How many tokens were written.
+    pub(super) fn written(&self) -> usize {
+        self.ids.len() - self.given
+    }
+
+    fn token(&self, logits: &[f32], id: u32) -> Token {
+        let Some(top) = self.request.logprobs else { return Token { id, logprob: None, top: Vec::new() } };
+        let (own, top) = log_probs(logits, id, top);
+        Token { id, logprob: Some(own), top }
+    }
+
+    fn tell_echo(&mut self) -> Want {
+        let echo = mem::take(&mut self.echo);
+        if self.request.echo { self.tell(Event::Prompt(echo)) } else { Want::More }
+    }
+
+    fn tell(&mut self, event: Event) -> Want {
+        tell(&mut self.sink, event)
+    }
+
+    /// Says how it ended; what was read of it is kept where it may be of use.
+    pub(super) fn end(mut self, end: End, shelf: &mut Shelf) {
+        if !self.source && !matches!(end, End::Failed(_)) {
+            self.ids.truncate(self.read);
+            shelf.keep(mem::take(&mut self.ids), &self.cache);
+        }
+        self.tell(Event::End(end));
+    }
+}
+
+impl Request {
+    /// Whether the prompt's own tokens are to be scored.
+    fn scores(&self) -> bool {
+        self.echo && self.logprobs.is_some()
+    }
+}
+
+/// Tells an event; a sink that panics wants no more.
+pub(super) fn tell(sink: &mut Sink, event: Event) -> Want {
+    ssl_torch::guard(|| sink(event)).unwrap_or(Want::Enough)
+}
