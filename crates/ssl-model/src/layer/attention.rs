@@ -150,7 +150,7 @@ impl Attention {
 }
 
 /// What products of queries and keys are multiplied by.
-fn scale(features: i64) -> f64 {
+pub(super) fn scale(features: i64) -> f64 {
     1.0 / (features as f64).sqrt()
 }
 
