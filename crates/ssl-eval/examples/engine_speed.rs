@@ -56,7 +56,7 @@ fn timed(engine: &Engine, prompts: &[Vec<u32>], tokens: usize) -> Result<(f64, f
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, precision, texts, prompt_tokens, tokens] =
+    let [folder, precision, texts, prompt_tokens, tokens]: &[String; 5] =
         args.get(..5).and_then(|args| args.try_into().ok()).ok_or("five arguments")?;
     let [texts, prompt_tokens, tokens]: [usize; 3] = [texts.parse()?, prompt_tokens.parse()?, tokens.parse()?];
     let (precision, whole) = (if precision == "bf16" { Precision::Bf16 } else { Precision::Fp32 }, precision == "int8");

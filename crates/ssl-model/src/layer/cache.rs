@@ -53,7 +53,7 @@ impl Cache {
     /// When fewer were read.
     #[must_use]
     pub fn first(&self, tokens: i64) -> Self {
-        let cut = |table: &Tensor| laid_out(&table.narrow(2, 0, tokens), tokens);
+        let cut = |table: &Tensor| laid_out(&begun(table, tokens), tokens);
         let layers = self.layers.iter().map(|layer| layer.as_ref().map(|(k, v)| (cut(k), cut(v)))).collect();
         Self { layers, tokens, ahead: None, ..self.shared() }
     }
@@ -74,7 +74,7 @@ impl Cache {
     /// Makes room in a layer's tables for the keys and values `[b, heads, t, head width]` of further tokens.
     fn reserve(&mut self, layer: usize, k: &Tensor, v: &Tensor, t: i64) {
         let (from, to) = (self.tokens, self.tokens + t);
-        let grown = |table: &Tensor, room: i64| laid_out(&table.narrow(2, 0, from), room);
+        let grown = |table: &Tensor, room: i64| laid_out(&begun(table, from), room);
         let tables = match &self.layers[layer] {
             Some((keys, _)) if keys.size()[2] >= to => return,
             Some((keys, values)) => {
@@ -100,6 +100,11 @@ impl Cache {
     fn tables(&self, layer: usize) -> &(Tensor, Tensor) {
         self.layers[layer].as_ref().unwrap_or_else(|| panic!("layer {layer} has read nothing"))
     }
+}
+
+/// The first `tokens` of a table; a head that only drafts may have read fewer.
+fn begun(table: &Tensor, tokens: i64) -> Tensor {
+    table.narrow(2, 0, tokens.min(table.size()[2]))
 }
 
 /// A table with room for `room` tokens that begins with `x_bgse`; the heads of a token lie side by side, as they come.
@@ -184,6 +189,15 @@ impl<'a> Step<'a> {
             positions: row(&positions).unsqueeze(0),
             parts: pieces.iter_mut().map(|piece| Part::new(piece.cache, piece.tokens.len() as i64, device)).collect(),
         }
+    }
+
+    /// The last `count` tokens of a text once more, for layers that have not read them: those that stand at its end, of which the last one's
+    /// logits are wanted.
+    pub(crate) fn again(cache: &'a mut Cache, count: i64, device: Device) -> Self {
+        cache.tokens -= count;
+        let positions = Tensor::arange_start(cache.tokens, cache.tokens + count, (Kind::Int64, device)).unsqueeze(0);
+        let wanted = (count > 1).then(|| Tensor::from_slice(&[count - 1]).to_device(device));
+        Self { ids: positions.shallow_clone(), positions, parts: vec![Part::new(cache, count, device)], wanted }
     }
 
     /// Attention of `q_bhte` to what its texts have read and to `k_bgte`, `v_bgte`, which join it: `[b, t, h e]`.
