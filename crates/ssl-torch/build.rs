@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "error.cpp",
     "runtime.cpp",
     "optimizer.cpp",
     "cross_entropy.cpp",
     "attention.cpp",
     "attention_gpu.cpp",
+    "linear.cpp",
     "norm.cpp",
     "activation.cpp",
     "word2vec.cpp",

@@ -358,5 +358,17 @@ pub(crate) enum Dtype {
     Bf16,
 }
 
+/// How weights are held for use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Weights {
+    /// 32-bit floating point, as they were trained
+    #[default]
+    Fp32,
+    /// bfloat16: half the memory, and faster where the processor multiplies it
+    Bf16,
+    /// 8 bits with a scale an output: a quarter of the memory, a little less exact; on the CPU
+    Int8,
+}
+
 #[cfg(test)]
 mod tests;

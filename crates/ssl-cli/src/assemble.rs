@@ -22,7 +22,7 @@ use ssl_train::checkpoint::Checkpoint;
 
 use crate::adapt::FinetuneConfig;
 use crate::adapted::Adapted;
-use crate::args::{Common, Device};
+use crate::args::{Common, Device, Weights};
 use crate::diagnose;
 use crate::outcome::Refusal;
 use crate::progress::{Progress, Style};
@@ -220,6 +220,26 @@ pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
 
 /// The same; a folder of transformers with a head is taken for a model that was adapted as `task` says.
 pub(crate) fn open_as(session: &Session, path: &Path, task: Option<&FinetuneConfig>) -> Result<Opened> {
+    open_in(session, path, task, Weights::Fp32)
+}
+
+/// The model at `path` for use alone, its weights held as `weights` says.
+pub(crate) fn open_for_use(session: &Session, path: &Path, weights: Weights) -> Result<Opened> {
+    let mut opened = open_in(session, path, None, weights)?;
+    let Opened { params, shape, .. } = &mut opened;
+    match weights {
+        Weights::Fp32 => {}
+        Weights::Bf16 => ssl_torch::guard(|| params.settle())?,
+        Weights::Int8 if params.device() != tch::Device::Cpu || !shape.config.quantises() => {
+            let message = format!("{} does not compute with weights of eight bits on this device", shape.config.name());
+            return Err(Refusal::input(message, "--weights int8 is for gpt, llama, multi-token, t5 and transformer, on the CPU"));
+        }
+        Weights::Int8 => ssl_torch::guard(|| params.quantise(shape.vocab_size))?,
+    }
+    Ok(opened)
+}
+
+fn open_in(session: &Session, path: &Path, task: Option<&FinetuneConfig>, weights: Weights) -> Result<Opened> {
     let dir = resolve(session, path)?;
     let runtime = session.runtime()?;
     let mut shape = Shape::read(&dir)?;
@@ -227,7 +247,9 @@ pub(crate) fn open_as(session: &Session, path: &Path, task: Option<&FinetuneConf
         (None, Some(task)) => Some(Adapted::foreign(&dir, task)?),
         (adapted, _) => adapted,
     };
-    let mut params = Params::new(home(&shape.config, &runtime), Precision::Fp32, None);
+    let home = home(&shape.config, &runtime);
+    let computed = if weights == Weights::Bf16 { precision(session, home, Precision::Bf16) } else { Precision::Fp32 };
+    let mut params = Params::new(home, computed, None);
     params.adapt(adapted.as_ref().and_then(|adapted| adapted.config.adapt.lora.clone()));
     let model = ssl_torch::guard(|| {
         let base = shape.config.build(shape.vocab_size, &mut params);

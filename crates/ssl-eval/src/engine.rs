@@ -22,7 +22,7 @@ use tch::Device;
 
 use crate::error::{Error, Result};
 use crate::sample::{Sampling, Want};
-use worker::{Inbox, Shared, Waiting, Worker};
+use worker::{Shared, Waiting, Worker};
 
 /// How much runs, waits and is kept at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +35,14 @@ pub struct Limits {
     pub piece: usize,
     /// Tokens of finished texts that are kept for prompts that begin alike.
     pub kept_tokens: usize,
+    /// Whether a model that foretells several tokens drafts them, for the next step to verify: the same texts in fewer steps. Each text is
+    /// drafted for by itself, so that it pays where few run at once.
+    pub drafts: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: 16, queue: 256, piece: 256, kept_tokens: 8192 }
+        Self { rows: 16, queue: 256, piece: 256, kept_tokens: 8192, drafts: false }
     }
 }
 

@@ -202,7 +202,7 @@ fn a_text_that_fails_fails_alone() {
 
 #[test]
 fn many_requests_leave_nothing_behind() {
-    let engine = start(built(&models()[1]), Limits { rows: 8, queue: 1000, piece: 16, kept_tokens: 120 });
+    let engine = start(built(&models()[1]), Limits { rows: 8, queue: 1000, piece: 16, kept_tokens: 120, ..Limits::default() });
     let asked = |at: u64| Request { sampling: drawn(at), ..request(at % 9, 3 + at as usize % 11, 1 + at as usize % 7) };
     let waiting: Vec<_> = (0..400).map(|at| engine_support::submit(&engine, asked(at))).collect();
     let written: usize = waiting.into_iter().map(|waiting| waiting.wait().ids.len()).sum();
@@ -227,4 +227,19 @@ fn the_last_handle_ends_the_engine_and_what_waits() {
     for waiting in waiting {
         assert!(matches!(waiting.wait().end, End::Cancelled | End::Length));
     }
+}
+
+#[test]
+fn drafts_change_no_text_and_save_steps_where_they_are_right() {
+    let config = engine_support::multi_token();
+    let engine = |drafts| start(built(&config), Limits { drafts, piece: 7, ..Limits::default() });
+    let (plain, drafting) = (engine(false), engine(true));
+    for at in 0..8 {
+        let sampling = if at % 2 == 0 { Sampling::greedy() } else { drawn(at) };
+        let asked = Request { sampling, ..request(at, 3 + 2 * at as usize, 20) };
+        assert_eq!(hear(&drafting, asked.clone()), hear(&plain, asked), "text {at}");
+    }
+    let (plain, drafting) = (plain.state(), drafting.state());
+    assert_eq!(plain.written_tokens, drafting.written_tokens);
+    assert!(drafting.steps < plain.steps, "{} steps for {}", drafting.steps, plain.steps);
 }

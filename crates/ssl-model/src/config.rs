@@ -207,6 +207,12 @@ impl ModelConfig {
         used
     }
 
+    /// Whether its weights can be rounded to eight bits for use.
+    #[must_use]
+    pub fn quantises(&self) -> bool {
+        matches!(self, Self::Gpt(_) | Self::Llama(_) | Self::MultiToken(_) | Self::T5(_) | Self::Transformer(_))
+    }
+
     /// Its shape in a few words, for reports.
     #[must_use]
     pub fn describe(&self) -> String {

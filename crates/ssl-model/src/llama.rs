@@ -140,11 +140,14 @@ impl Llama {
         block.run(pass, &[h], move |block, x| block.forward(&x[0], &turn, |by, q, k, v| by.forward(q, k, v, &mask, 0.0)))
     }
 
-    /// The logits that a step wants.
-    fn go_on(&self, step: Step<'_>) -> Tensor {
+    /// The logits that a step wants; `trunk` is shown the stream before the last layer.
+    pub(crate) fn go_on(&self, step: Step<'_>, trunk: impl Fn(&Step<'_>, &Tensor)) -> Tensor {
         let turn = self.rotary.at(&step.positions);
         let mut h = embedding(&self.tokens_vd, &step.ids);
         for (layer, block) in self.blocks.iter().enumerate() {
+            if layer + 1 == self.blocks.len() {
+                trunk(&step, &h);
+            }
             h = block.block().forward(&h, &turn, |by, q, k, v| step.attend(layer, by, q, k, v));
         }
         step.finish(&self.norm.forward(&h), |h_nd| token_logits(h_nd, &self.head_vd, None, None))
@@ -236,11 +239,11 @@ impl Decode for Llama {
     }
 
     fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
-        self.go_on(Step::rows(tokens_bs, cache))
+        self.go_on(Step::rows(tokens_bs, cache), |_, _| {})
     }
 
     fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
-        self.go_on(Step::pieces(pieces, device))
+        self.go_on(Step::pieces(pieces, device), |_, _| {})
     }
 
     fn vocab(&self) -> usize {

@@ -126,6 +126,12 @@ pub trait Decode {
         None
     }
 
+    /// What stands behind the token that is drawn next, as a model that foretells several sees it from the last of the `kept` tokens that
+    /// were read last and stay; nothing, of any other. To be asked after every step of a text or never.
+    fn draft(&self, _cache: &mut Cache, _kept: i64) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// Whether it is a state that it carries along: no text is too long, and none can be cut back.
     fn carries(&self) -> bool {
         false

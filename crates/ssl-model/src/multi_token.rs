@@ -6,7 +6,7 @@
 //! L = - sum_t sum_i log p_i(x_{t+i})
 //! ```
 //!
-//! Head 1 is the Llama's own last layer, so that a model used or measured is a plain Llama: the others only teach the trunk.
+//! Head 1 is the Llama's own last layer, so that a model used or measured is a plain Llama: the others teach the trunk, and draft.
 //!
 //! Source: Gloeckle, Idrissi, Roziere, Lopez-Paz and Synnaeve 2024, "Better and faster large language models via multi-token
 //! prediction", section 2, whose n is 4.
@@ -14,13 +14,13 @@
 //! Differs: heads beyond the first are added to the layers, not taken from them.
 
 use serde::{Deserialize, Serialize};
-use ssl_data::batch::{Batch, Rows};
-use tch::{Kind, Tensor};
+use ssl_data::batch::{Batch, Rows, Source};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::Check;
-use crate::layer::{Mask, Recompute, embedding, token_loss};
+use crate::layer::{Mask, Recompute, Step, embedding, token_logits, token_loss};
 use crate::llama::{Block, Llama, LlamaConfig};
-use crate::model::{Decode, Loss, Model, Pass, rows};
+use crate::model::{Cache, Decode, Loss, Model, Pass, Piece, rows};
 use crate::params::Params;
 
 /// A Llama and how far it looks ahead.
@@ -104,12 +104,55 @@ impl Model for MultiToken {
     }
 
     fn decoder(&self) -> Option<&dyn Decode> {
-        self.llama.decoder()
+        Some(self)
     }
 
     fn context(&self) -> usize {
         self.llama.context()
     }
+}
+
+/// Writes as its Llama does. The further heads draft what comes behind the next token, for one step to verify them all: greedy
+/// self-speculative decoding (section 3.2; Stern, Shazeer and Uszkoreit 2018, "Blockwise parallel decoding for deep autoregressive
+/// models", section 3).
+impl Decode for MultiToken {
+    fn cache(&self, _source: Option<&Source<Tensor>>) -> Cache {
+        Cache::new(self.llama.blocks.len() + self.further.len())
+    }
+
+    fn next(&self, tokens_bs: &Tensor, cache: &mut Cache) -> Tensor {
+        self.llama.next(tokens_bs, cache)
+    }
+
+    fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
+        self.llama.go_on(Step::pieces(pieces, device), |step, z| step.keep(z))
+    }
+
+    fn vocab(&self) -> usize {
+        self.llama.vocab()
+    }
+
+    fn draft(&self, cache: &mut Cache, kept: i64) -> Vec<u32> {
+        let Some(z) = cache.ahead.take().filter(|_| kept > 0) else { return Vec::new() };
+        let z = z.narrow(1, 0, kept);
+        let (step, first) = (Step::again(cache, kept, z.device()), self.llama.blocks.len());
+        let turn = self.llama.rotary.at(&step.positions);
+        let mut last = Vec::new();
+        for (layer, block) in self.further.iter().enumerate() {
+            let h = block.block().forward(&z, &turn, |by, q, k, v| step.attend(first + layer, by, q, k, v));
+            last.push(h.narrow(1, kept - 1, 1));
+        }
+        let logits = |h: &Tensor| token_logits(&self.llama.norm.forward(h), &self.llama.head_vd, None, None);
+        let drafts = if last.is_empty() { Vec::new() } else { likeliest(&logits(&Tensor::cat(&last, 1))) };
+        let _ = step.finish(&z, Tensor::shallow_clone);
+        drafts
+    }
+}
+
+/// The likeliest id of each place, `[1, t, v]`.
+fn likeliest(logits: &Tensor) -> Vec<u32> {
+    let ids: Vec<i64> = logits.argmax(-1, false).view([-1]).try_into().unwrap_or_default();
+    ids.into_iter().map(|id| id as u32).collect()
 }
 
 /// The rows as seen from `ahead` tokens earlier: each position's target is so much further on, and inside its document.

@@ -5,7 +5,7 @@ use ssl_data::rng;
 use tch::{Device, Kind, Tensor};
 
 use crate::init::Init;
-use crate::layer::LoraConfig;
+use crate::layer::{LoraConfig, quantised};
 
 /// The type that a model computes in. Masters and optimizer states are fp32 in both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +190,32 @@ impl Params {
     pub fn adapters(&self, wanted: bool) -> Self {
         let of_adapter = |at| self.adapted.iter().any(|adapted| at == adapted.factor || at == adapted.factor + 1);
         self.pick(&(0..self.list.len()).map(|at| of_adapter(at) == wanted).collect::<Vec<_>>())
+    }
+
+    /// Rounds the weights of linear maps, and tables over `vocab` ids, to eight bits, for use alone: nothing can be trained or stored
+    /// any more. What they took before is let go of.
+    pub fn quantise(&mut self, vocab: u32) {
+        for param in &mut self.list {
+            let shape = param.leaf.size();
+            let axis = match (&shape[..], param.maps) {
+                ([_, _], Some((_, axis))) => axis,
+                ([rows, _], None) if *rows == i64::from(vocab) => 0,
+                _ => continue,
+            };
+            let weight = if axis == 0 { param.leaf.shallow_clone() } else { param.leaf.tr() };
+            let rows = tch::no_grad(|| quantised(&weight));
+            for held in [&mut param.leaf, &mut param.master] {
+                let _ = held.set_requires_grad(false);
+                held.set_data(&rows);
+            }
+        }
+    }
+
+    /// Lets go of masters that the model does not read, for use alone.
+    pub fn settle(&mut self) {
+        for param in &mut self.list {
+            param.master.set_data(&param.leaf);
+        }
     }
 
     /// Where they live.

@@ -299,6 +299,8 @@ impl Stack {
 #[derive(Debug)]
 pub struct T5 {
     config: T5Config,
+    /// What it computes in.
+    kind: Kind,
     tokens_vd: Tensor,
     encoder: Stack,
     decoder: Stack,
@@ -318,7 +320,7 @@ impl T5 {
             let init = config.begin((d as f64).powf(-0.5), Role::Matrix { inputs: d, outputs: vocab });
             params.add("lm_head.weight", &[vocab, d], init)
         };
-        Self { config: config.clone(), tokens_vd, encoder, decoder, head_vd }
+        Self { config: config.clone(), kind: params.precision().kind(), tokens_vd, encoder, decoder, head_vd }
     }
 
     /// The encoder's last state, `[b, s, d]`.
@@ -335,7 +337,7 @@ impl T5 {
 
     /// The scores that hide padding, of [`present`].
     fn hiding(&self, present: &Tensor) -> Tensor {
-        let zero = Tensor::zeros(present.size(), (self.tokens_vd.kind(), present.device()));
+        let zero = Tensor::zeros(present.size(), (self.kind, present.device()));
         zero.masked_fill(&present.logical_not(), UNSEEN)
     }
 

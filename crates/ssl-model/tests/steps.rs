@@ -161,11 +161,11 @@ fn a_cache_can_be_cut_back_and_gone_on_with_twice() {
         };
         let expected = whole(model.as_ref(), text);
         let mut all = cache(decoder, text);
-        step(&mut all, &text.ids[..20]);
+        let _ = step(&mut all, &text.ids[..20]);
         let n = if decoder.carries() { 20 } else { 11 };
         let mut other = if decoder.carries() { all.shared() } else { all.first(n as i64) };
         // What goes on in the one does not show in the other.
-        step(&mut all, &ids(77, 12));
+        let _ = step(&mut all, &ids(77, 12));
         let found = step(&mut other, &text.ids[n..]);
         let far = apart(&found, &expected.narrow(0, n as i64, (text.ids.len() - n) as i64));
         assert!(far < 1e-5, "{}: {far}", config.name());
@@ -181,7 +181,7 @@ fn a_step_that_fails_reads_on_in_no_text() {
         let expected = whole(model.as_ref(), &texts[0]);
         let (mut good, mut bad) = (cache(decoder, &texts[0]), cache(decoder, &texts[1]));
         let step = |pieces: &mut [Piece<'_>]| ssl_torch::guard(|| tch::no_grad(|| decoder.step(pieces, Device::Cpu)));
-        step(&mut [Piece { cache: &mut good, tokens: &texts[0].ids[..6], wanted: 1 }]).expect("a step");
+        let _ = step(&mut [Piece { cache: &mut good, tokens: &texts[0].ids[..6], wanted: 1 }]).expect("a step");
         let one = |tokens, cache| Piece { cache, tokens, wanted: 1 };
         let fault = step(&mut [one(&texts[0].ids[6..9], &mut good), one(&[3, VOCAB + 5], &mut bad)]);
         assert!(fault.is_err(), "{}", config.name());

@@ -70,6 +70,7 @@ namespace {
 template <typename T>
 struct Loops {
   void (*forward)(const Head<T>&, float*);
+  void (*few)(const Head<T>&, float*);
   void (*backward)(Head<T>, int64_t, float*);
   int64_t columns;
 };
@@ -79,9 +80,9 @@ Loops<T> choose(int64_t e) {
 #ifdef PAIRS
   if constexpr (std::is_same_v<T, uint16_t>)
     if (has_avx512() && __builtin_cpu_supports("avx512bf16") && e % 2 == 0)
-      return {avx512_bf16::forward_dots, avx512_bf16::backward_dots, avx512_bf16::COLUMNS};
+      return {avx512_bf16::forward_dots, avx512_bf16::forward_few<T>, avx512_bf16::backward_dots, avx512_bf16::COLUMNS};
 #endif
-  return {BEST_UNIT(forward_head<T>), BEST_UNIT(backward_group<T>), BEST_UNIT(COLUMNS)};
+  return {BEST_UNIT(forward_head<T>), BEST_UNIT(forward_few<T>), BEST_UNIT(backward_group<T>), BEST_UNIT(COLUMNS)};
 }
 
 // Room of a thread, kept from call to call.
@@ -91,6 +92,11 @@ float* space_of(int64_t floats) {
   if (static_cast<int64_t>(space.size()) < floats + LINE) space.resize(floats + LINE);
   // A vector that lies across two lines of the cache is read twice.
   return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(space.data()) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
+}
+
+template <typename T>
+int64_t forward_floats(const Head<T>& h) {
+  return 2 * h.s * h.wide + 2 * h.wide * portable::QUERIES + h.s * portable::QUERIES;
 }
 
 // Queries `[b, h, t, e]`, keys and values `[b, g, s, e]`, in any order of rows; the result `[b, t, h e]`.
@@ -129,7 +135,7 @@ struct Call {
     at::parallel_for(0, q.size(0) * heads, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
         const Head<T> head = this->head<T>(i / heads, i % heads, loops.columns);
-        loops.forward(head, space_of(2 * head.s * head.wide + 2 * head.wide * portable::QUERIES + head.s * portable::QUERIES));
+        loops.forward(head, space_of(forward_floats(head)));
       }
     });
   }
@@ -191,6 +197,68 @@ void gradients(const Call& call, const at::Tensor& d_out, const at::Tensor& d_q,
 at::Tensor heads_of(const at::Tensor& x, int64_t from, int64_t heads, int64_t e) {
   return x.narrow(2, from * e, heads * e).unflatten(2, {heads, e}).transpose(1, 2);
 }
+
+// Texts that are read on in side by side: of each a table of keys and one of values `[1, g, room, e]`, how many tokens are in it,
+// and how many of the columns of `q`, `k` and `v` come next.
+struct Texts {
+  const Handle *keys, *values;
+  const int64_t *from, *t;
+  int64_t count;
+
+  // So many queries are met one by one before a tile of them pays.
+  static constexpr int64_t FEW = 6;
+
+  void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const {
+    int64_t all = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      TORCH_CHECK(t[i] > 0 && from[i] >= 0, "a piece has tokens, and stands behind others");
+      all += t[i];
+      for (const at::Tensor* x : {keys[i], values[i]})
+        TORCH_CHECK(x->is_cpu() && x->dim() == 4 && x->size(0) == 1 && x->size(1) == k.size(1) && x->size(2) >= from[i] + t[i] &&
+                        x->size(3) == k.size(3) && x->stride(3) == 1 && x->scalar_type() == q.scalar_type(),
+                    "a table of ", x->sizes(), " has no room for ", from[i] + t[i], " keys ", k.sizes());
+    }
+    TORCH_CHECK(q.is_cpu() && q.size(0) == 1 && q.size(2) == all && k.size(2) == all && v.size(2) == all, "pieces of ", all,
+                " tokens do not make up queries ", q.sizes());
+  }
+
+  // Writes rows `[at, at + t)` of `x` behind what a table has.
+  template <typename T>
+  static void extend(const at::Tensor& table, const at::Tensor& x, int64_t from, int64_t at, int64_t t) {
+    T* to = static_cast<T*>(table.data_ptr());
+    const T* rows = static_cast<const T*>(x.data_ptr());
+    for (int64_t g = 0; g < x.size(1); ++g)
+      for (int64_t i = 0; i < t; ++i)
+        std::copy_n(rows + g * x.stride(1) + (at + i) * x.stride(2), x.size(3), to + g * table.stride(1) + (from + i) * table.stride(2));
+  }
+
+  template <typename T>
+  void read_on(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& out, double scale) const {
+    const Loops<T> loops = choose<T>(q.size(3));
+    const int64_t heads = q.size(1), groups = k.size(1);
+    std::vector<Head<T>> all;
+    const at::Tensor logs = at::empty({heads, q.size(2)}, q.options().dtype(at::kFloat));
+    int64_t at = 0;
+    for (int64_t i = 0; i < count; at += t[i++]) {
+      extend<T>(*keys[i], k, from[i], at, t[i]);
+      extend<T>(*values[i], v, from[i], at, t[i]);
+      const int64_t s = from[i] + t[i];
+      const Call call{q.narrow(2, at, t[i]), keys[i]->narrow(2, 0, s), values[i]->narrow(2, 0, s), out.narrow(1, at, t[i]), logs, true, scale};
+      for (int64_t h = 0; h < heads; ++h) {
+        all.push_back(call.head<T>(0, h, loops.columns));
+        all.back().logs = logs.data_ptr<float>() + h * q.size(2) + at;
+      }
+    }
+    // A thread takes some heads of every text, so that long texts are shared.
+    at::parallel_for(0, count * heads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const Head<T>& head = all[i % count * heads + i / count];
+        if (head.t <= FEW) loops.few(head, space_of(head.wide + head.s + portable::QUERIES));
+        else loops.forward(head, space_of(forward_floats(head)));
+      }
+    });
+  }
+};
 
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
@@ -267,6 +335,21 @@ int ssl_attention_packed(Handle qkv, int64_t heads, int64_t kv_heads, int causal
     check(heads_of(*qkv, 0, heads, e), heads_of(*qkv, heads, kv_heads, e), heads_of(*qkv, heads + kv_heads, kv_heads, e), causal != 0, scale);
     *out = new at::Tensor(qkv->is_cpu() ? PackedAttention::apply(qkv->contiguous(), heads, kv_heads, causal != 0, scale)
                                         : gpu::attention_packed(*qkv, heads, kv_heads, causal != 0, scale));
+  })
+}
+
+// q [1, h, t, e], k and v [1, g, t, e]: pieces of `n` texts side by side, all fp32 or all bf16. Writes keys and values behind those of
+// their texts and attends, each query to what stands before it in its own text -> [1, t, h e], without a gradient.
+int ssl_attention_texts(Handle q, Handle k, Handle v, const Handle* keys, const Handle* values, const int64_t* from, const int64_t* t,
+                        int64_t n, double scale, Handle* out) {
+  GUARD({
+    check(*q, *k, *v, true, scale);
+    const Texts texts{keys, values, from, t, n};
+    texts.check(*q, *k, *v);
+    const at::Tensor read = at::empty({1, q->size(2), q->size(1) * q->size(3)}, q->options().requires_grad(false));
+    if (q->scalar_type() == at::kFloat) texts.read_on<float>(rows(*q), rows(*k), rows(*v), read, scale);
+    else texts.read_on<uint16_t>(rows(*q), rows(*k), rows(*v), read, scale);
+    *out = new at::Tensor(read);
   })
 }
 }

@@ -115,10 +115,10 @@ static void forward_dots(const Head<uint16_t>& h, float* space) {
   pair_rows(h.v, h.v_row, h.s, h.e, wide, values);
   for (int64_t q = 0; q < h.t; q += QUERIES) {
     const int64_t count = h.t - q < QUERIES ? h.t - q : QUERIES;
-    const int64_t seen = h.causal ? q + count : h.s;
+    const int64_t place = h.s - h.t + q, seen = h.causal ? place + count : h.s;
     pair_columns(h.q + q * h.q_row, h.q_row, count, h.e, query);
     dots(seen, QUERIES, h.e / 2, h.k, h.k_row, 2, query, 2 * QUERIES, scores, QUERIES, false);
-    if (h.causal) hide(scores, 0, seen, q);
+    if (h.causal) hide(scores, 0, seen, place);
     Vec top[2], sum[2] = {};
     for (int half = 0; half < 2; ++half) {
       top[half] = get(scores + half * LANES) * h.scale;

@@ -85,10 +85,10 @@ static void forward_head(const Head<T>& h, float* space) {
   gather(h.v, h.v_row, h.s, h.e, wide, values);
   for (int64_t q = 0; q < h.t; q += QUERIES) {
     const int64_t count = h.t - q < QUERIES ? h.t - q : QUERIES;
-    const int64_t seen = h.causal ? q + count : h.s;
+    const int64_t place = h.s - h.t + q, seen = h.causal ? place + count : h.s;
     columns_of(h.q + q * h.q_row, h.q_row, count, h.e, h.scale, query);
     product(seen, QUERIES, h.e, keys, wide, 1, query, QUERIES, scores, QUERIES, false);
-    if (h.causal) hide(scores, 0, seen, q);
+    if (h.causal) hide(scores, 0, seen, place);
     float inverse[QUERIES];
     for (int64_t i = 0; i < QUERIES; i += LANES) {
       Vec top = get(scores + i);
@@ -105,6 +105,43 @@ static void forward_head(const Head<T>& h, float* space) {
     product(h.e, QUERIES, seen, values, 1, wide, scores, QUERIES, sums, QUERIES, false);
     for (int64_t i = 0; i < count; ++i)
       for (int64_t j = 0; j < h.e; ++j) write(h.out + (q + i) * h.out_row + j, sums[j * QUERIES + i] * inverse[i]);
+  }
+}
+
+// The same for a few queries, which meet keys and values where they lie; `logs` are not wanted.
+template <typename T>
+static void forward_few(const Head<T>& h, float* space) {
+  float *query = space, *scores = query + h.wide;
+  for (int64_t q = 0; q < h.t; ++q) {
+    const int64_t seen = h.causal ? h.s - h.t + q + 1 : h.s, room = (seen + LANES - 1) / LANES * LANES;
+    for (int64_t j = 0; j < h.e; ++j) query[j] = read(h.q + q * h.q_row + j) * h.scale;
+    float top = -INFINITY;
+    for (int64_t k = 0; k < seen; ++k) {
+      const T* key = h.k + k * h.k_row;
+      Vec sum = {};
+      sweep(h.e, EACH { sum += get(query, i, n) * get(key, i, n); });
+      scores[k] = sum_of(sum);
+      top = scores[k] > top ? scores[k] : top;
+    }
+    for (int64_t k = seen; k < room; ++k) scores[k] = -INFINITY;
+    Vec sums = {};
+    for (int64_t k = 0; k < room; k += LANES) {
+      const Vec p = exponential(get(scores + k) - top);
+      put(scores + k, p);
+      sums += p;
+    }
+    const float inverse = 1.0f / sum_of(sums);
+    sweep(h.e, EACH {
+      // Two sums, so that one does not wait for the other.
+      Vec even = {}, odd = {};
+      int64_t k = 0;
+      for (; k + 2 <= seen; k += 2) {
+        even += scores[k] * get(h.v + k * h.v_row, i, n);
+        odd += scores[k + 1] * get(h.v + (k + 1) * h.v_row, i, n);
+      }
+      if (k < seen) even += scores[k] * get(h.v + k * h.v_row, i, n);
+      put(h.out + q * h.out_row, i, n, (even + odd) * inverse);
+    });
   }
 }
 

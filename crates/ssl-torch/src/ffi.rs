@@ -105,6 +105,25 @@ unsafe extern "C" {
         scale: f64,
         out: *mut *mut C_tensor,
     ) -> c_int;
+    pub(crate) fn ssl_attention_texts(
+        q: *mut C_tensor,
+        k: *mut C_tensor,
+        v: *mut C_tensor,
+        keys: List,
+        values: List,
+        from: *const i64,
+        t: *const i64,
+        n: i64,
+        scale: f64,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn ssl_linear_few(
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        bias: *mut C_tensor,
+        transposed: c_int,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
     pub(crate) fn ssl_attention_packed(
         qkv: *mut C_tensor,
         heads: i64,

@@ -5,7 +5,10 @@ use std::ptr;
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::{check, handle, ssl_activation, ssl_attention, ssl_attention_packed, ssl_linear_cross_entropy, ssl_normalise};
+use crate::ffi::{
+    check, handle, ssl_activation, ssl_attention, ssl_attention_packed, ssl_attention_texts, ssl_linear_cross_entropy,
+    ssl_linear_few, ssl_normalise,
+};
 
 /// Cross-entropy of an output head without holding all logits: `sum_i w_i (log sum_j exp(h_i . e_j) - h_i . e_(y_i))`.
 ///
@@ -75,6 +78,80 @@ pub fn attention_packed(qkv_btp: &Tensor, heads: i64, kv_heads: i64, causal: boo
     unsafe {
         check(ssl_attention_packed(handle(qkv_btp), heads, kv_heads, i32::from(causal), scale, &raw mut out))?;
         Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// A text that is read on in, for [`attention_texts`].
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// Tables of keys and of values, `[1, g, room, e]`: what is new is written into them.
+    pub tables: &'a (Tensor, Tensor),
+    /// Tokens in them.
+    pub from: i64,
+    /// Tokens that come next; there is room for them.
+    pub count: i64,
+}
+
+/// [`attention`] of pieces of several texts that stand side by side: keys and values join those of their text, and each query sees
+/// what stands before it in its own text. On the CPU; without a gradient.
+///
+/// # Shapes
+/// `q_bhte` `[1, h, t, e]`, `k_bgte` and `v_bgte` `[1, g, t, e]`, `t` the tokens of all pieces; returns `[1, t, h e]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit, or a table has no room.
+pub fn attention_texts(q_bhte: &Tensor, k_bgte: &Tensor, v_bgte: &Tensor, parts: &[Part<'_>], scale: f64) -> Result<Tensor> {
+    let keys: Vec<_> = parts.iter().map(|part| handle(&part.tables.0)).collect();
+    let values: Vec<_> = parts.iter().map(|part| handle(&part.tables.1)).collect();
+    let (from, count): (Vec<i64>, Vec<i64>) = parts.iter().map(|part| (part.from, part.count)).unzip();
+    let mut out = ptr::null_mut();
+    // SAFETY: the four lists are as long as said, and they and the handles outlive the call; room in the tables is checked before
+    // it is written; on success the result is a new tensor that nothing else owns.
+    unsafe {
+        check(ssl_attention_texts(
+            handle(q_bhte),
+            handle(k_bgte),
+            handle(v_bgte),
+            keys.as_ptr(),
+            values.as_ptr(),
+            from.as_ptr(),
+            count.as_ptr(),
+            parts.len() as i64,
+            scale,
+            &raw mut out,
+        ))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// `y = x Wᵀ + b` of few rows, for which a matrix product of libtorch is slow: the weights pass by once, and sums are fp32. On the
+/// CPU; without a gradient.
+///
+/// # Shapes
+/// `x` `[.., in]` in fp32 or bf16, `weight` `[out, in]`, or `[in, out]` where `transposed`, in fp32 or bf16; or
+/// `[out, in + 4]` in int8, where the last four bytes of a row are its fp32 scale; `bias` `[out]`; returns `[.., out]` in the type of `x`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn linear_few(x: &Tensor, weight: &Tensor, transposed: bool, bias: Option<&Tensor>) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    let bias = bias.map_or(ptr::null_mut(), handle);
+    // SAFETY: the handles outlive the call, and null stands for what is absent; on success the result is a new tensor that nothing
+    // else owns.
+    unsafe {
+        check(ssl_linear_few(handle(x), handle(weight), bias, i32::from(transposed), &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// Whether operations of this thread note down what gradients need.
+#[must_use]
+pub fn wants_gradients() -> bool {
+    // SAFETY: it sets a flag of this thread, and sets it back.
+    unsafe {
+        let before = torch_sys::at_grad_set_enabled(1);
+        torch_sys::at_grad_set_enabled(before);
+        before != 0
     }
 }
 

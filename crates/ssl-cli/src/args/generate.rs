@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::number;
+use super::{Weights, number};
 
 /// `ssl generate`.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -50,6 +50,9 @@ pub(crate) struct GenerateArgs {
     /// In --json, give each token's log-probability and those of the N likeliest
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) logprobs: Option<u16>,
+    /// How the weights are held
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Weights::Fp32)]
+    pub(crate) weights: Weights,
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

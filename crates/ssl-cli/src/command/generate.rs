@@ -9,14 +9,14 @@ use ssl_eval::engine::voice::{Spoken, Voice};
 use ssl_eval::sample::{Sampling, Want, log_probs};
 
 use crate::args::GenerateArgs;
-use crate::assemble::{Session, open};
+use crate::assemble::{Session, open_for_use};
 use crate::outcome::Outcome;
 use crate::signal;
 use crate::write::Writer;
 
 /// Writes text to stdout, or into the JSON document.
 pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Result<Outcome> {
-    let opened = open(session, &args.checkpoint)?;
+    let opened = open_for_use(session, &args.checkpoint, args.weights)?;
     let vocab = opened.vocab()?;
     let prompt = if args.prompt == "-" {
         let mut bytes = Vec::new();

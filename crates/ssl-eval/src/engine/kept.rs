@@ -48,7 +48,8 @@ impl Shelf {
         if ids.len() < SHORTEST || ids.len() > self.room || (!self.whole && held(&self.texts)) {
             return;
         }
-        self.texts.retain(|kept| self.whole && kept.ids != ids || !self.whole && !ids.starts_with(&kept.ids));
+        let whole = self.whole;
+        self.texts.retain(|kept| if whole { kept.ids != ids } else { !ids.starts_with(&kept.ids) });
         let mut room = self.room - ids.len();
         let mut stay = self.texts.len();
         while stay > 0 && self.texts[stay - 1].ids.len() <= room {

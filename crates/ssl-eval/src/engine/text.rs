@@ -29,6 +29,10 @@ pub(super) struct Text {
     source: bool,
     /// What is known of the prompt's own tokens, until it is told.
     echo: Vec<Token>,
+    /// What may follow the last id, to be verified.
+    drafts: Vec<u32>,
+    /// What was read of it last, drafts included.
+    piece: Vec<u32>,
 }
 
 /// What is read of a text in a step: so many tokens, and the answers to the last so many of them.
@@ -62,7 +66,19 @@ impl Text {
         let known = if request.scores() && start.is_none() { 1 } else { request.prompt.len() };
         let echo = if request.echo { request.prompt[..known].iter().map(bare).collect() } else { Vec::new() };
         let ids = start.map_or_else(|| request.prompt.clone(), |start| vec![start]);
-        Ok(Self { given: ids.len(), source: start.is_some(), request, sink, cancelled, cache, ids, read, echo })
+        Ok(Self {
+            given: ids.len(),
+            source: start.is_some(),
+            request,
+            sink,
+            cancelled,
+            cache,
+            ids,
+            read,
+            echo,
+            drafts: Vec::new(),
+            piece: Vec::new(),
+        })
     }
 
     /// Whether its reader has gone.
@@ -73,11 +89,6 @@ impl Text {
     /// Whether its prompt is still being read.
     pub(super) fn is_prompt(&self) -> bool {
         self.read < self.given
-    }
-
-    /// What of the prompt did not have to be read.
-    pub(super) fn reused(&self) -> usize {
-        self.read
     }
 
     /// How many ids are to be read in all, by now: the last token of a prompt is read for what follows it.
@@ -93,23 +104,27 @@ impl Text {
     /// What to read next of it, with room for so many tokens of prompts.
     pub(super) fn due(&self, room: usize) -> Due {
         let left = self.goal() - self.read;
-        let tokens = if self.is_prompt() { left.min(room) } else { left };
-        let wanted = match () {
-            () if self.is_prompt() && self.request.scores() && !self.source => tokens,
-            () => usize::from(tokens > 0 && self.read + tokens == self.ids.len()),
-        };
-        Due { tokens, wanted }
+        if !self.is_prompt() {
+            let tokens = left + self.drafts.len();
+            return Due { tokens, wanted: tokens };
+        }
+        let tokens = left.min(room);
+        let last = usize::from(tokens > 0 && self.read + tokens == self.ids.len());
+        Due { tokens, wanted: if self.request.scores() && !self.source { tokens } else { last } }
     }
 
     /// That, as the model reads it.
     pub(super) fn piece(&mut self, due: Due) -> Piece<'_> {
-        Piece { cache: &mut self.cache, tokens: &self.ids[self.read..self.read + due.tokens], wanted: due.wanted }
+        self.piece.clear();
+        self.piece.extend(self.ids[self.read..].iter().chain(&self.drafts).take(due.tokens));
+        Piece { cache: &mut self.cache, tokens: &self.piece, wanted: due.wanted }
     }
 
     /// Takes the answers to what was due, one slice of logits a wanted token; says when the text has ended.
     pub(super) fn answer(&mut self, due: Due, mut answers: std::slice::Chunks<'_, f32>, context: usize) -> Option<End> {
-        let first = self.read + due.tokens - due.wanted;
+        let (before, first) = (self.read, self.read + due.tokens - due.wanted);
         self.read += due.tokens;
+        self.drafts.clear();
         for place in first + 1..=self.read {
             let logits = answers.next().unwrap_or_default();
             if logits.is_empty() || logits.iter().any(|logit| !logit.is_finite()) {
@@ -123,10 +138,40 @@ impl Text {
                 if place == self.given && self.tell_echo() == Want::Enough {
                     return Some(End::Cancelled);
                 }
-                return self.write(logits, context);
+                let end = self.write(logits, context);
+                // A draft that was read in this place stands if it is what has been drawn.
+                let stands = self.read > place && self.ids.get(place) == self.piece.get(place - before);
+                if end.is_some() || !stands {
+                    self.cut(place);
+                    return end;
+                }
             }
         }
         self.finished()
+    }
+
+    /// Takes back what was read from this place on.
+    fn cut(&mut self, place: usize) {
+        let over = self.read.saturating_sub(place);
+        if over > 0 {
+            self.cache.tokens -= over as i64;
+            self.read = place;
+        }
+    }
+
+    /// Asks for drafts behind the token that was drawn last, after `kept` tokens were read and stayed; no more than may be written.
+    pub(super) fn foretell(&mut self, decoder: &dyn Decode, kept: usize, context: usize) {
+        let cache = &mut self.cache;
+        let drafts = ssl_torch::guard(|| tch::no_grad(|| decoder.draft(cache, kept as i64)));
+        let room = self.request.max_tokens.saturating_sub(self.written() + 1).min(context.saturating_sub(self.ids.len() + 1));
+        // A draft is never needed: whoever cannot make one goes on without.
+        self.drafts = if self.is_prompt() { Vec::new() } else { drafts.unwrap_or_default() };
+        self.drafts.truncate(room);
+    }
+
+    /// How many ids have been read.
+    pub(super) fn read(&self) -> usize {
+        self.read
     }
 
     /// The end of a text that is to be read and not written, once it has been read.

@@ -190,7 +190,7 @@ impl Worker {
         for waiting in admitted {
             match Text::begin(waiting, decoder, self.device, &mut self.shelf) {
                 Ok(text) => {
-                    self.counted.reused_tokens += text.reused() as u64;
+                    self.counted.reused_tokens += text.read() as u64;
                     self.running.push(text);
                 }
                 Err((mut sink, end)) => {
@@ -262,10 +262,13 @@ impl Worker {
             if due.tokens > 0 {
                 let own = logits.get(from * vocab..(from + due.wanted) * vocab).unwrap_or_default();
                 from += due.wanted;
-                let (prompt, before) = (text.is_prompt(), text.written());
+                let (prompt, before, read) = (text.is_prompt(), text.written(), text.read());
                 *end = text.answer(due, own.chunks(vocab), self.shared.context);
                 self.counted.prompt_tokens += if prompt { due.tokens as u64 } else { 0 };
                 self.counted.written_tokens += (text.written() - before) as u64;
+                if let (true, None, Some(decoder)) = (self.shared.limits.drafts, &*end, self.model.decoder()) {
+                    text.foretell(decoder, text.read() - read, self.shared.context);
+                }
             }
         }
     }

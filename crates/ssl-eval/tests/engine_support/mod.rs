@@ -6,7 +6,7 @@ use ssl_data::batch::{Batch, Rows, Source};
 use ssl_data::rng::Rng;
 use ssl_eval::engine::{End, Engine, Event, Request, Ticket, Token};
 use ssl_eval::sample::Want;
-use ssl_model::config::{GptConfig, LlamaConfig, LstmConfig, ModelConfig, T5Config, TransformerConfig};
+use ssl_model::config::{GptConfig, LlamaConfig, LstmConfig, ModelConfig, MultiTokenConfig, T5Config, TransformerConfig};
 use ssl_model::init::Scheme;
 use ssl_model::layer::source_of;
 use ssl_model::params::{Params, Precision};
@@ -16,28 +16,36 @@ use tch::{Device, Kind, Tensor};
 pub(crate) const VOCAB: u32 = 61;
 pub(crate) const CONTEXT: usize = 48;
 
-/// Every kind of model that writes.
-pub(crate) fn models() -> Vec<ModelConfig> {
-    let context_tokens = CONTEXT as u32;
-    let gpt = GptConfig { layers: 2, heads: 2, width: 32, context_tokens, ..GptConfig::default() };
-    let llama = LlamaConfig {
+fn llama() -> LlamaConfig {
+    LlamaConfig {
         layers: 2,
         heads: 4,
         kv_heads: 2,
         width: 32,
         feed_forward_width: 48,
-        context_tokens,
+        context_tokens: CONTEXT as u32,
         rope_base: 1e4,
         norm_eps: 1e-5,
         tied: false,
         init: Scheme::default(),
-    };
+    }
+}
+
+/// A model that foretells three tokens.
+pub(crate) fn multi_token() -> ModelConfig {
+    ModelConfig::MultiToken(MultiTokenConfig { future_tokens: 3, llama: llama() })
+}
+
+/// Every kind of model that writes.
+pub(crate) fn models() -> Vec<ModelConfig> {
+    let context_tokens = CONTEXT as u32;
+    let gpt = GptConfig { layers: 2, heads: 2, width: 32, context_tokens, ..GptConfig::default() };
     let t5 = T5Config { layers: 2, heads: 2, head_width: 8, width: 32, feed_forward_width: 48, ..T5Config::default() };
     let transformer =
         TransformerConfig { layers: 2, heads: 2, width: 32, feed_forward_width: 48, ..TransformerConfig::default() };
     vec![
         ModelConfig::Gpt(gpt),
-        ModelConfig::Llama(llama),
+        ModelConfig::Llama(llama()),
         ModelConfig::T5(T5Config { context_tokens, buckets: 8, reach: 16, ..t5 }),
         ModelConfig::Transformer(TransformerConfig { context_tokens, ..transformer }),
         ModelConfig::Lstm(LstmConfig { layers: 2, width: 32, context_tokens, ..LstmConfig::default() }),

@@ -181,7 +181,7 @@ fn products(q_bhte: &Tensor, k_bhse: &Tensor) -> Tensor {
 }
 
 /// What products of queries and keys are multiplied by.
-fn scale(features: i64) -> f64 {
+pub(super) fn scale(features: i64) -> f64 {
     1.0 / (features as f64).sqrt()
 }
 

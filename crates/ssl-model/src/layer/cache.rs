@@ -4,12 +4,14 @@
 //! long row, and attention alone goes text by text, each to its own keys and values. Source: Yu et al. 2022, "Orca: a
 //! distributed serving system for transformer-based generative models", section 4 (selective batching).
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 
 use ssl_data::batch::Source;
+use ssl_torch::kernels;
 use tch::{Device, Kind, Tensor};
 
-use super::{Attention, Mask};
+use super::attention::scale;
+use super::{Attention, Mask, whole};
 
 /// What a decoder has read so far, a layer each: of one text, or of rows in lockstep.
 #[derive(Debug, Default)]
@@ -51,7 +53,7 @@ impl Cache {
     /// When fewer were read.
     #[must_use]
     pub fn first(&self, tokens: i64) -> Self {
-        let cut = |table: &Tensor| laid_out(&table.narrow(2, 0, tokens), tokens);
+        let cut = |table: &Tensor| laid_out(&begun(table, tokens), tokens);
         let layers = self.layers.iter().map(|layer| layer.as_ref().map(|(k, v)| (cut(k), cut(v)))).collect();
         Self { layers, tokens, ahead: None, ..self.shared() }
     }
@@ -69,25 +71,40 @@ impl Cache {
         }
     }
 
+    /// Makes room in a layer's tables for the keys and values `[b, heads, t, head width]` of further tokens.
+    fn reserve(&mut self, layer: usize, k: &Tensor, v: &Tensor, t: i64) {
+        let (from, to) = (self.tokens, self.tokens + t);
+        let grown = |table: &Tensor, room: i64| laid_out(&begun(table, from), room);
+        let tables = match &self.layers[layer] {
+            Some((keys, _)) if keys.size()[2] >= to => return,
+            Some((keys, values)) => {
+                let room = to.max(2 * keys.size()[2]);
+                (grown(keys, room), grown(values, room))
+            }
+            None => (laid_out(&k.narrow(2, 0, 0), to.max(ROOM)), laid_out(&v.narrow(2, 0, 0), to.max(ROOM))),
+        };
+        self.layers[layer] = Some(tables);
+    }
+
     /// Writes a layer's keys and values after those of the tokens read, and returns all so far: `[b, heads, tokens, head width]`.
     /// They count once `tokens` says so; a step that fails before is written over.
     fn extend(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> (Tensor, Tensor) {
-        let (from, to) = (self.tokens, self.tokens + k.size()[2]);
-        let write = |table: Option<Tensor>, x: &Tensor| {
-            let table = match table {
-                Some(table) if table.size()[2] >= to => table,
-                Some(table) => laid_out(&table.narrow(2, 0, from), to.max(2 * table.size()[2])),
-                None => laid_out(&x.narrow(2, 0, 0), to.max(ROOM)),
-            };
-            table.narrow(2, from, to - from).copy_(x);
-            table
-        };
-        let (keys, values) = self.layers[layer].take().unzip();
-        let (keys, values) = (write(keys, k), write(values, v));
-        let seen = (keys.narrow(2, 0, to), values.narrow(2, 0, to));
-        self.layers[layer] = Some((keys, values));
-        seen
+        let (from, t) = (self.tokens, k.size()[2]);
+        self.reserve(layer, k, v, t);
+        let (keys, values) = self.tables(layer);
+        keys.narrow(2, from, t).copy_(k);
+        values.narrow(2, from, t).copy_(v);
+        (keys.narrow(2, 0, from + t), values.narrow(2, 0, from + t))
     }
+
+    fn tables(&self, layer: usize) -> &(Tensor, Tensor) {
+        self.layers[layer].as_ref().unwrap_or_else(|| panic!("layer {layer} has read nothing"))
+    }
+}
+
+/// The first `tokens` of a table; a head that only drafts may have read fewer.
+fn begun(table: &Tensor, tokens: i64) -> Tensor {
+    table.narrow(2, 0, tokens.min(table.size()[2]))
 }
 
 /// A table with room for `room` tokens that begins with `x_bgse`; the heads of a token lie side by side, as they come.
@@ -174,9 +191,27 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// The last `count` tokens of a text once more, for layers that have not read them: those that stand at its end, of which the last one's
+    /// logits are wanted.
+    pub(crate) fn again(cache: &'a mut Cache, count: i64, device: Device) -> Self {
+        cache.tokens -= count;
+        let positions = Tensor::arange_start(cache.tokens, cache.tokens + count, (Kind::Int64, device)).unsqueeze(0);
+        let wanted = (count > 1).then(|| Tensor::from_slice(&[count - 1]).to_device(device));
+        Self { ids: positions.shallow_clone(), positions, parts: vec![Part::new(cache, count, device)], wanted }
+    }
+
     /// Attention of `q_bhte` to what its texts have read and to `k_bgte`, `v_bgte`, which join it: `[b, t, h e]`.
     pub fn attend(&self, layer: usize, attention: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
-        self.extended(layer, (q, k, v), |_, q, k, v, mask| attention.forward(q, k, v, mask, 0.0))
+        let single = q.size()[0] == 1;
+        if !single || q.device() != Device::Cpu {
+            return self.extended(layer, (q, k, v), |_, q, k, v, mask| attention.forward(q, k, v, mask, 0.0));
+        }
+        self.parts.iter().for_each(|part| part.cache.borrow_mut().reserve(layer, k, v, part.t));
+        let caches: Vec<Ref<'_, &mut Cache>> = self.parts.iter().map(|part| part.cache.borrow()).collect();
+        let texts = caches.iter().zip(&self.parts);
+        let texts: Vec<kernels::Part<'_>> =
+            texts.map(|(cache, part)| kernels::Part { tables: cache.tables(layer), from: cache.tokens, count: part.t }).collect();
+        whole(kernels::attention_texts(q, k, v, &texts, scale(q.size()[3])))
     }
 
     /// The same of rows that one linear map made: the queries of all heads, then the keys, then the values.
@@ -285,7 +320,7 @@ pub(crate) fn one_by_one(pieces: &mut [Piece<'_>], next: impl Fn(&Tensor, &mut C
     for (piece, cache) in pieces.iter_mut().zip(caches) {
         *piece.cache = cache;
     }
-    Tensor::cat(&logits, 0)
+    if logits.is_empty() { Tensor::zeros([0, 1], (Kind::Float, device)) } else { Tensor::cat(&logits, 0) }
 }
 
 /// The source of one text, as a batch has it.

@@ -1,8 +1,11 @@
 //! Linear maps in the two layouts that published models use, and the look-up of embeddings.
 
-use tch::{Kind, Tensor};
+use ssl_torch::kernels;
+use tch::{Device, Kind, Tensor};
 
 use super::lora::Lora;
+use super::quantised::{product, restored};
+use super::whole;
 use crate::init::{Init, Role, Scheme};
 use crate::params::Params;
 
@@ -42,7 +45,7 @@ impl Linear {
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        Lora::add(self.lora.as_ref(), x, x.linear(&self.weight, self.bias.as_ref()))
+        Lora::add(self.lora.as_ref(), x, linear(x, &self.weight, self.bias.as_ref()))
     }
 }
 
@@ -67,6 +70,9 @@ impl Conv1d {
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x_nd: &Tensor) -> Tensor {
         let y = match &self.bias {
+            // Weights of eight bits lie along the inputs.
+            bias if self.weight.kind() == Kind::Int8 => linear(x_nd, &self.weight, bias.as_ref()),
+            bias if are_few(x_nd) => whole(kernels::linear_few(x_nd, &self.weight, true, bias.as_ref())),
             Some(bias) => bias.addmm(x_nd, &self.weight),
             None => x_nd.mm(&self.weight),
         };
@@ -74,7 +80,30 @@ impl Conv1d {
     }
 }
 
-/// Rows of a table by id, `[..]` to `[.., d]`.
+/// `y = x Wᵀ + b`, `[.., in]` to `[.., out]`: few rows, as in decoding, by loops of our own. A weight may be [`super::quantised`].
+pub fn linear(x: &Tensor, weight_oi: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    match weight_oi.kind() {
+        _ if are_few(x) => whole(kernels::linear_few(x, weight_oi, false, bias)),
+        Kind::Int8 => bias.map_or_else(|| product(x, weight_oi), |bias| product(x, weight_oi) + bias),
+        _ => x.linear(weight_oi, bias),
+    }
+}
+
+/// More rows than this keep a matrix product of libtorch busy.
+const FEW: usize = 16;
+
+/// Whether `x` has few rows, on the CPU, in a pass that wants no gradient.
+fn are_few(x: &Tensor) -> bool {
+    let width = x.size().last().copied().unwrap_or(1).max(1) as usize;
+    x.numel() <= FEW * width && x.device() == Device::Cpu && x.numel() > 0 && !kernels::wants_gradients()
+}
+
+/// Rows of a table by id, `[..]` to `[.., d]`. A table may be [`super::quantised`].
 pub fn embedding(table_vd: &Tensor, ids: &Tensor) -> Tensor {
-    Tensor::embedding(table_vd, ids, -1, false, false)
+    let rows = Tensor::embedding(table_vd, ids, -1, false, false);
+    if table_vd.kind() == Kind::Int8 {
+        restored(&rows.flatten(0, -2)).view([&ids.size()[..], &[-1]].concat().as_slice())
+    } else {
+        rows
+    }
 }

@@ -3,6 +3,7 @@
 use ssl_data::batch::Rows;
 use tch::{Kind, Tensor};
 
+use super::linear;
 use crate::model::Loss;
 
 /// Cross-entropy of `hidden_btd` under the output head `head_vd`, and its bias where it has one, against the targets of
@@ -68,7 +69,7 @@ fn cross_entropy(
 
 /// Logits in fp32, `[b, t, v]`, under the same head.
 pub fn token_logits(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tensor>, never: Option<i64>) -> Tensor {
-    hidden_btd.linear(head_vd, barred(bias_v, head_vd, never).as_ref()).to_kind(Kind::Float)
+    linear(hidden_btd, head_vd, barred(bias_v, head_vd, never).as_ref()).to_kind(Kind::Float)
 }
 
 /// The bias that leaves no probability to an id that is never the answer.
