@@ -53,8 +53,7 @@ fn front(opened: &Opened, objective: &ObjectiveConfig, corpus: Option<&Manifest>
         Form::Words => "feature-extraction",
     };
     let languages = corpus.map(languages).unwrap_or_default();
-    let languages: String = languages.iter().map(|language| format!("- {language}\n")).collect();
-    let languages = if languages.is_empty() { languages } else { format!("language:\n{languages}") };
+    let languages = if languages.is_empty() { String::new() } else { format!("language:\n- {}\n", languages.join("\n- ")) };
     let own = matches!(opened.shape.config, ModelConfig::Lstm(_) | ModelConfig::MultiToken(_) | ModelConfig::Word2vec(_));
     let library = if own { "" } else { "library_name: transformers\n" };
     format!("---\nlicense: unknown\n{library}pipeline_tag: {use_of}\n{languages}---\n")

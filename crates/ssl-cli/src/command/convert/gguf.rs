@@ -72,10 +72,14 @@ fn numbers(asked: Stored) -> Numbers {
 fn tokenizer(vocab: &Vocab, rows: u32) -> Result<Vec<(String, Value)>> {
     let json: Json = serde_json::from_str(vocab.json())?;
     let special: Vec<u32> = vocab.specials().collect();
-    let kind = |id: u32, known: bool| match known {
-        false => UNUSED,
-        true if special.contains(&id) => CONTROL,
-        true => NORMAL,
+    let kind = |id: u32, known: bool| {
+        if !known {
+            UNUSED
+        } else if special.contains(&id) {
+            CONTROL
+        } else {
+            NORMAL
+        }
     };
     let tokens: Vec<Option<String>> = (0..rows).map(|id| vocab.token(id)).collect();
     let kinds = (0..).zip(&tokens).map(|(id, token)| kind(id, token.is_some())).collect();
