@@ -12,7 +12,8 @@ fn trained(model: &str) -> Place {
     let (begin, end) = (RUN.find("[model.gpt]").expect("a model"), RUN.find("[optim.adamw]").expect("an optimizer"));
     let run = format!("{}{model}\n{}", &RUN[..begin], &RUN[end..]);
     let run = run.replace("[data.tokenizer.char]", "[data.tokenizer.byte-bpe]\nvocab-tokens = 300");
-    place.write("run.toml", run.replace("steps = 40", "steps = 5").replace("every-steps = 10", "every-steps = 5"));
+    place
+        .write("run.toml", run.replace("steps = 40", "steps = 10").replace("[\"text\"]", &format!("[{:?}]", place.path("text"))));
     place.ssl(&["train", "run.toml", "--out", "out", "--quiet"]).says(0, &[]);
     place
 }
@@ -64,7 +65,7 @@ fn a_card_says_what_is_known_and_what_is_not() {
         "pipeline_tag: text-generation",
         "**Licence: unknown.**",
         "llama, 1 layers of width 32",
-        "5 steps",
+        "10 steps",
         "[model.llama]",
         &format!("{} documents of 1 files, {} bytes", corpus["train"]["documents"], corpus["train"]["bytes"]),
     ] {
