@@ -5,8 +5,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 
+use serde_json::json;
 use ssl_model::config::ModelConfig;
-use ssl_model::params::Params;
+use ssl_model::params::{Params, Precision};
 use ssl_model::weights::{self, Numbers, Value};
 use support::Golden;
 use tch::{Device, Kind, Tensor};
@@ -132,7 +133,7 @@ fn floats(found: &Found) -> Vec<f32> {
 /// IEEE 754's 16 bits, by the definition.
 fn half(bits: [u8; 2]) -> f32 {
     let bits = u16::from_le_bytes(bits);
-    let (sign, power, rest) = (bits >> 15, i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let (sign, power, rest) = (bits >> 15, i32::from((bits >> 10) & 31), f32::from(bits & 1023));
     let size = if power == 0 { rest * 2_f32.powi(-24) } else { (1024.0 + rest) * 2_f32.powi(power - 25) };
     if sign == 1 { -size } else { size }
 }
@@ -245,12 +246,11 @@ fn shorter_numbers_are_off_by_their_rounding_alone() {
 
 /// A Llama with rows of 64 and 96 numbers, whose weights the seed draws.
 fn drawn(width: u32, up: u32) -> (ModelConfig, Params) {
-    let text = format!(
-        "{{\"llama\": {{\"layers\": 1, \"heads\": 2, \"kv-heads\": 1, \"width\": {width}, \"feed-forward-width\": {up}, \
-         \"context-tokens\": 8}}}}"
-    );
-    let config: ModelConfig = serde_json::from_str(&text).expect("a model");
-    let mut params = Params::new(Device::Cpu, ssl_model::params::Precision::Fp32, Some(7));
+    let shape = json!({
+        "layers": 1, "heads": 2, "kv-heads": 1, "width": width, "feed-forward-width": up, "context-tokens": 8,
+    });
+    let config: ModelConfig = serde_json::from_value(json!({ "llama": shape })).expect("a model");
+    let mut params = Params::new(Device::Cpu, Precision::Fp32, Some(7));
     config.build(40, &mut params);
     (config, params)
 }
@@ -272,7 +272,7 @@ fn blocks_of_eight_bits_are_off_by_half_a_step() {
     assert_eq!(parsed.about["general.file_type"], "4 7");
 
     let found = &parsed.tensors["blk.0.attn_output.weight"];
-    assert_eq!((found.kind, &found.extents), (8, &vec![64, 64]));
+    assert_eq!((found.kind, &found.extents[..]), (8, &[64, 64][..]));
     assert_eq!(found.bytes[..34], [0; 34], "zeros are zeros");
     let (scale, grid) = (half([found.bytes[34], found.bytes[35]]), &found.bytes[36..68]);
     // Halves go away from zero: -7.5 becomes -8, and 0.5 becomes 1.
