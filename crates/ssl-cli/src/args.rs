@@ -15,6 +15,10 @@ mod serve;
 pub(crate) use look::{EmbedArgs, FillArgs, Pooled};
 pub(crate) use serve::{LimitArgs, ServeArgs};
 
+mod export;
+
+pub(crate) use export::{ExportArgs, ExportFormat, Stored};
+
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "ssl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
@@ -106,9 +110,11 @@ pub(crate) enum Verb {
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),
-    /// Write a checkpoint as a Hugging Face model folder
-    #[command(after_help = "Example: ssl export runs/first --out first-hf")]
-    Export(ConvertArgs),
+    /// Write a checkpoint as a Hugging Face model folder, or as one file for llama.cpp
+    #[command(
+        after_help = "Example: ssl export runs/first --out first-hf\n\n    ssl export runs/first --out first.gguf --dtype q8_0"
+    )]
+    Export(ExportArgs),
     /// Read a Hugging Face model folder into a checkpoint
     #[command(after_help = "Example: ssl import gpt2 --out checkpoints/gpt2")]
     Import(ConvertArgs),
@@ -267,7 +273,7 @@ pub(crate) struct ForwardArgs {
     pub(crate) out: PathBuf,
 }
 
-/// `ssl export` and `ssl import`.
+/// `ssl import`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ConvertArgs {
     /// What to read

@@ -32,6 +32,8 @@ use crate::run::RunConfig;
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The folder of the corpus in a run folder.
 pub(crate) const CORPUS: &str = "corpus";
+/// What the corpus of a checkpoint was, in the checkpoint.
+pub(crate) const FINGERPRINT: &str = "corpus.fingerprint";
 /// The run file as it was written, in run folders and checkpoints.
 pub(crate) const RUN: &str = "run.toml";
 /// The run with overrides and defaults, in run folders and checkpoints.

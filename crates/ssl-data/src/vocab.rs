@@ -186,6 +186,12 @@ impl Vocab {
         }
     }
 
+    /// Whether it is plain byte-level BPE with GPT-2's pattern, which every program that knows GPT-2 encodes alike.
+    #[must_use]
+    pub fn is_gpt2(&self) -> bool {
+        matches!(self.0.encoder, Encoder::Bpe(_))
+    }
+
     /// Whether every id stands for the same token in both.
     #[must_use]
     pub fn same_ids(&self, other: &Self) -> bool {

@@ -19,6 +19,8 @@ pub enum Error {
     Config { path: PathBuf, field: String, reason: String },
     #[error("{} does not hold word vectors: {reason}", path.display())]
     Vectors { path: PathBuf, reason: String },
+    #[error("{} cannot be written as GGUF: {reason}", path.display())]
+    Gguf { path: PathBuf, reason: String },
     #[error(transparent)]
     Tensor(#[from] ssl_torch::Error),
 }
@@ -34,6 +36,7 @@ impl Error {
             Self::Safetensors { .. } | Self::Vectors { .. } => "the file is damaged or of another kind; fetch or export it again",
             Self::Mismatch { .. } => "the weights belong to a model of another shape; compare its config.json",
             Self::Config { .. } => "GPT-2, Llama, BERT, RoBERTa, ELECTRA and ModernBERT in Hugging Face's form can be read",
+            Self::Gguf { .. } => "a folder holds every model, and --dtype fp32 every number",
             _ => return None,
         };
         Some(hint.into())

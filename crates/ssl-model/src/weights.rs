@@ -1,11 +1,15 @@
-//! Models on disk, in Hugging Face's form: `model.safetensors` and `config.json`.
+//! Models on disk, in Hugging Face's form: `model.safetensors` and `config.json`; and in llama.cpp's, for reading elsewhere.
 
+mod gguf;
 mod hf;
+mod llama_cpp;
 mod names;
 mod safetensors;
 mod vectors;
 
+pub use gguf::{Numbers, Value};
 pub use hf::{read_config, write_config};
+pub use llama_cpp::{export_gguf, gguf_is_faithful};
 pub use safetensors::{Entry, File, write};
 pub use vectors::{Form, Vectors};
 

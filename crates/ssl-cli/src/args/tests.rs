@@ -54,6 +54,19 @@ fn forward_takes_exactly_one_input() {
 }
 
 #[test]
+fn the_name_of_the_output_tells_the_form() {
+    for (line, format) in [
+        ("ssl export c --out x", ExportFormat::Hf),
+        ("ssl export c --out x.gguf", ExportFormat::Gguf),
+        ("ssl export c --out x.gguf --format hf", ExportFormat::Hf),
+        ("ssl export c --out x --format gguf --dtype q8_0", ExportFormat::Gguf),
+    ] {
+        let Ok(Cli { verb: Verb::Export(export), .. }) = parse(line) else { panic!("no parse of {line}") };
+        assert_eq!(export.format(), format, "{line}");
+    }
+}
+
+#[test]
 fn usage_faults_exit_2() {
     for line in [
         "ssl nothing",
@@ -69,6 +82,8 @@ fn usage_faults_exit_2() {
         "ssl generate c --top-k 0",
         "ssl eval c",
         "ssl export c",
+        "ssl export c --out x --format onnx",
+        "ssl export c --out x --dtype int4",
     ] {
         assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
     }

@@ -1,31 +1,46 @@
-//! `ssl export` and `ssl import`: to and from a Hugging Face model folder.
+//! `ssl export` and `ssl import`: to and from a Hugging Face model folder, and to a GGUF.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::{Value, json};
-use ssl_data::manifest::TOKENIZER;
+use serde_json::{Map, Value, json};
 use ssl_data::objective::Form;
-use ssl_data::vocab::{CLASS, END, MASK, PAD, Vocab};
+use ssl_data::vocab::{PAD, Vocab};
 use ssl_model::config::ModelConfig;
 use ssl_model::weights::{self, CONFIG, WEIGHTS};
 use tch::{Kind, Tensor};
 
-use crate::args::ConvertArgs;
+use crate::args::{ConvertArgs, ExportArgs, ExportFormat, Stored};
 use crate::assemble::{OBJECTIVE, Opened, Session, open};
 use crate::outcome::{Outcome, Refusal};
 use crate::words;
 
-/// The name of what transformers reads beside a tokenizer.
-const ABOUT_TOKENIZER: &str = "tokenizer_config.json";
+mod card;
+mod gguf;
+mod tokenizer;
+
+/// How transformers and vLLM write with a model, where a caller says nothing.
+const GENERATION: &str = "generation_config.json";
+/// The model card.
+const CARD: &str = "README.md";
 
 /// Word vectors in the two forms of word2vec, which gensim reads.
 const VECTORS: [&str; 2] = ["vectors.bin", "vectors.txt"];
 
-/// Writes a checkpoint for transformers, and word vectors for gensim: what is used, in the form that they know.
-pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
+/// Writes a checkpoint for transformers, word vectors for gensim, or a file for llama.cpp: what is used, in the form that they know.
+pub(crate) fn export(session: &Session, args: &ExportArgs) -> Result<Outcome> {
+    match args.format() {
+        ExportFormat::Gguf => return gguf::export(session, args),
+        ExportFormat::Hf if args.dtype != Stored::Fp32 => {
+            return Err(Refusal::usage(
+                "a folder holds numbers as they were trained",
+                "leave --dtype out, or give --format gguf",
+            ));
+        }
+        ExportFormat::Hf => {}
+    }
     let opened = open(session, &args.from)?;
     whole(&opened, &args.out, &|out| {
         let separator = opened.vocab().ok().map(Vocab::separator);
@@ -45,7 +60,9 @@ pub(crate) fn export(session: &Session, args: &ConvertArgs) -> Result<Outcome> {
                 vectors.write(&out.join(name), words::form(Path::new(name)))?;
             }
         }
-        tell_objective(&opened, &out.join(CONFIG))
+        tell_objective(&opened, &out.join(CONFIG))?;
+        tell_writers(&opened, out)?;
+        store(&out.join(CARD), &card::write(&opened, &args.out)?)
     })
 }
 
@@ -69,8 +86,26 @@ fn tell_objective(opened: &Opened, path: &Path) -> Result<()> {
     if let Ok(Ok(pad)) = opened.vocab().map(|vocab| vocab.special(PAD)) {
         json["pad_token_id"] = pad.into();
     }
-    fs::write(path, serde_json::to_string_pretty(&json)? + "\n").map_err(io("write", path))?;
-    Ok(())
+    store(path, &serde_json::to_string_pretty(&json)?)
+}
+
+/// Writes the ids that a model of transformers begins, ends and fills up with when it writes, where it does.
+fn tell_writers(opened: &Opened, out: &Path) -> Result<()> {
+    let path = out.join(CONFIG);
+    let config: Value = serde_json::from_slice(&fs::read(&path).map_err(io("read", &path))?)?;
+    if !matches!(opened.objective().form(), Form::Causal | Form::Pair) || config["architectures"].is_null() {
+        return Ok(());
+    }
+    let keys = ["bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"];
+    let said = keys.iter().filter(|key| !config[**key].is_null());
+    let mut ids: Map<String, Value> = said.map(|key| ((*key).to_owned(), config[*key].clone())).collect();
+    // Rows of a batch that ended are filled up with what ended them.
+    ids.entry("pad_token_id").or_insert_with(|| config["eos_token_id"].clone());
+    store(&out.join(GENERATION), &serde_json::to_string_pretty(&ids)?)
+}
+
+fn store(path: &Path, text: &str) -> Result<()> {
+    Ok(fs::write(path, format!("{}\n", text.trim_end())).map_err(io("write", path))?)
 }
 
 /// Writes the folder under another name and then renames it, so that `out` is a whole model or not there.
@@ -83,7 +118,7 @@ fn whole(opened: &Opened, out: &Path, fill: &dyn Fn(&Path) -> Result<()>) -> Res
     name.push(format!(".{}.tmp", std::process::id()));
     let partial = out.with_file_name(name);
     let written = fs::create_dir_all(&partial).map_err(|source| io("create", &partial)(source).into());
-    let written = written.and_then(|()| fill(&partial)).and_then(|()| write_tokenizer(opened, &partial));
+    let written = written.and_then(|()| fill(&partial)).and_then(|()| tokenizer::write(opened, &partial));
     let written = written.and_then(|()| Ok(fs::rename(&partial, out).map_err(io("create", out))?));
     if written.is_err() {
         // The first fault is the one to tell.
@@ -94,66 +129,9 @@ fn whole(opened: &Opened, out: &Path, fill: &dyn Fn(&Path) -> Result<()>) -> Res
     Ok(Outcome { json, human: format!("{}: {} weights, config and tokenizer", out.display(), opened.params.count()), code: 0 })
 }
 
-/// The tokenizer, and what transformers must know of it.
-fn write_tokenizer(opened: &Opened, out: &Path) -> Result<()> {
-    let Ok(vocab) = opened.vocab() else { return Ok(()) };
-    let json = match frame(opened, vocab) {
-        Some(frame) => {
-            let mut json: Value = serde_json::from_str(vocab.json())?;
-            json["post_processor"] = frame;
-            serde_json::to_string(&json)?
-        }
-        None => vocab.json().to_owned(),
-    };
-    fs::write(out.join(TOKENIZER), json).map_err(io("write", &out.join(TOKENIZER)))?;
-    let about = serde_json::to_string_pretty(&about_tokenizer(vocab))?;
-    fs::write(out.join(ABOUT_TOKENIZER), about).map_err(io("write", &out.join(ABOUT_TOKENIZER)))?;
-    Ok(())
-}
-
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ssl_model::Error + use<> {
     let path = path.to_owned();
     move |source| ssl_model::Error::Io { action, path, source }
-}
-
-/// What stands around a text as the model was trained on it, as the step after encoding of a `tokenizer.json`; `None` where
-/// nothing does.
-fn frame(opened: &Opened, vocab: &Vocab) -> Option<Value> {
-    let (begin, end) = match opened.objective().form() {
-        Form::Both | Form::Texts => (Some(vocab.special(CLASS).ok()?), vocab.special(END).ok()?),
-        Form::Pair => (None, vocab.separator()),
-        _ => return None,
-    };
-    let name = |id: u32| vocab.token(id);
-    let mark = |id: u32, side: u32| Some(json!({ "SpecialToken": { "id": name(id)?, "type_id": side } }));
-    let text = |side: u32| json!({ "Sequence": { "id": if side == 0 { "A" } else { "B" }, "type_id": side } });
-    let single: Vec<Value> = begin.and_then(|id| mark(id, 0)).into_iter().chain([text(0), mark(end, 0)?]).collect();
-    let pair: Vec<Value> = single.iter().cloned().chain([text(1), mark(end, 1)?]).collect();
-    let mut known = serde_json::Map::new();
-    for id in begin.into_iter().chain([end]) {
-        known.insert(name(id)?, json!({ "id": name(id)?, "ids": [id], "tokens": [name(id)?] }));
-    }
-    Some(json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": known }))
-}
-
-/// What transformers must know to take `tokenizer.json` as it is, rather than build one that suits the kind of model.
-fn about_tokenizer(vocab: &Vocab) -> Value {
-    let mut about = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false });
-    let tokenizer: Value = serde_json::from_str(vocab.json()).unwrap_or_default();
-    let special: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
-    let content = |id: u32| special.iter().find(|token| token["id"] == id).map(|token| token["content"].clone());
-    if let Some(separator) = content(vocab.separator()) {
-        (about["bos_token"], about["eos_token"]) = (separator.clone(), separator);
-    }
-    for (role, name) in [("mask_token", MASK), ("cls_token", CLASS), ("sep_token", END), ("pad_token", PAD)] {
-        if let Some(token) = vocab.special(name).ok().and_then(content) {
-            about[role] = token;
-        }
-    }
-    if let Some(token) = vocab.unknown().and_then(content) {
-        about["unk_token"] = token;
-    }
-    about
 }
 
 /// The biases that a GPT-2 without any lacks: the last axis of each map's weight, and of each norm's gain.

@@ -5,6 +5,7 @@ mod bad_input;
 mod checkpoints;
 mod compare;
 mod config;
+mod exported;
 mod finetune;
 mod interrupted;
 mod killed;

@@ -126,7 +126,10 @@ pub fn write_config(path: &Path, config: &ModelConfig, vocab: u32, separator: Op
         ModelConfig::T5(c) => t5::write(c),
         ModelConfig::Transformer(c) => marian::write(c),
     };
-    let more = json!({ "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "torch_dtype": "float32" });
+    // transformers 5 reads `dtype`, and what was written for earlier ones `torch_dtype`.
+    let more = json!({
+        "vocab_size": vocab, "bos_token_id": separator, "eos_token_id": separator, "dtype": "float32", "torch_dtype": "float32",
+    });
     if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
         json.extend::<Map<String, Value>>(more);
     }

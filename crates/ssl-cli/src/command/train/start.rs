@@ -16,7 +16,7 @@ use ssl_train::trainer::Saving;
 
 use super::io;
 use crate::args::Resume;
-use crate::assemble::{CHECKPOINTS, CORPUS, RESOLVED, RUN, Session, resolve};
+use crate::assemble::{CHECKPOINTS, CORPUS, FINGERPRINT, RESOLVED, RUN, Session, resolve};
 use crate::diagnose::Loaded;
 use crate::outcome::Refusal;
 use crate::run::RunConfig;
@@ -187,9 +187,6 @@ pub(super) fn begin_from(session: &Session, from: &Path, state: &TrainState, dir
     session.progress.say(&format!("beginning with {taken} of {all} weights from {}", dir.display()));
     Ok(())
 }
-
-/// What the corpus of a checkpoint was.
-const FINGERPRINT: &str = "corpus.fingerprint";
 
 /// Adds to a fault what only this place knows: the text of the sample that caused it.
 pub(super) fn explain(fault: ssl_train::Error, corpus: &Corpus, config: &RunConfig, dir: &Path) -> anyhow::Error {
