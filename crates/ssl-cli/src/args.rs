@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+mod work;
+
+pub(crate) use work::{AnswerArgs, RewriteArgs};
+
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "ssl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
@@ -84,6 +88,16 @@ pub(crate) enum Verb {
     /// Write text with a checkpoint, token by token
     #[command(after_help = "Example: ssl generate runs/first --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95")]
     Generate(GenerateArgs),
+    /// Answer questions from one's own documents, with citations, and say nothing where unsure
+    #[command(after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index \\\n    \
+        --question 'When does the harbour office open?'")]
+    Answer(AnswerArgs),
+    /// Write a text in short, long texts part by part
+    #[command(after_help = "Example: ssl summarize runs/scitldr --input paper.txt")]
+    Summarize(RewriteArgs),
+    /// Translate a text, sentence by sentence
+    #[command(after_help = "Example: echo 'Two men are talking.' | ssl translate runs/translation")]
+    Translate(RewriteArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),

@@ -10,6 +10,7 @@ mod command;
 mod compare;
 mod compress;
 mod diagnose;
+mod documents;
 mod energy;
 mod launch;
 mod made_up;
@@ -19,6 +20,7 @@ mod overrides;
 mod page;
 mod peft;
 mod progress;
+mod rewrite;
 mod run;
 mod signal;
 mod suite;
@@ -60,6 +62,9 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Compare(args) => command::compare::run(session, args),
         Verb::Eval(args) => command::eval::run(session, args),
         Verb::Generate(args) => command::generate::run(session, args, cli.common.json),
+        Verb::Answer(args) => command::answer::run(session, args),
+        Verb::Summarize(args) => command::rewrite::summarize(session, args, cli.common.json),
+        Verb::Translate(args) => command::rewrite::translate(session, args, cli.common.json),
         Verb::Forward(args) => command::forward::run(session, args),
         Verb::Export(args) => command::convert::export(session, args),
         Verb::Import(args) => command::convert::import(session, args),

@@ -94,9 +94,9 @@ fn ends(text: &str) -> bool {
     }
 }
 
-/// Letters and digits of scripts that put no space between words, and of Korean, whose words carry their endings.
+/// Whether a character is a letter or digit of a script that puts no space between words, or of Korean, whose words carry their endings.
 #[must_use]
-pub(crate) fn spaceless(c: char) -> bool {
+pub fn spaceless(c: char) -> bool {
     let within = matches!(
         u32::from(c),
         0xE00..=0xEFF | 0x1000..=0x109F | 0x1100..=0x11FF | 0x1780..=0x17FF | 0x2E80..=0x9FFF | 0xAC00..=0xD7FF | 0xF900..=0xFAFF

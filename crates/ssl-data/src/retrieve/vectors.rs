@@ -37,7 +37,13 @@ impl Vectors {
     #[must_use]
     pub fn open(dir: &Path, model: [u8; 32]) -> Self {
         let read = fs::read(dir.join(VECTORS)).ok().and_then(|bytes| parse(&bytes));
-        read.filter(|read| read.model == model).unwrap_or(Self { model, vectors: HashMap::new() })
+        read.filter(|read| read.model == model).unwrap_or_else(|| Self::new(model))
+    }
+
+    /// None yet.
+    #[must_use]
+    pub fn new(model: [u8; 32]) -> Self {
+        Self { model, vectors: HashMap::new() }
     }
 
     /// The passages of an index that have none, by their numbers.
