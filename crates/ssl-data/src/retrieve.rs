@@ -94,7 +94,6 @@ pub struct Update {
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     config: PassageConfig,
-    files: Vec<Source>,
     documents: Vec<Document>,
     /// Document and place in it of each passage.
     passages: Vec<(u32, u32)>,
@@ -102,11 +101,11 @@ pub struct Index {
 }
 
 impl Index {
-    fn new(config: PassageConfig, files: Vec<Source>, documents: Vec<Document>) -> Self {
+    fn new(config: PassageConfig, documents: Vec<Document>) -> Self {
         let places =
             |(at, document): (usize, &Document)| (0..document.passages.len() as u32).map(move |place| (at as u32, place));
         let passages = documents.iter().enumerate().flat_map(places).collect();
-        let mut index = Self { config, files, documents, passages, words: Bm25::default() };
+        let mut index = Self { config, documents, passages, words: Bm25::default() };
         index.words = Bm25::new((0..index.len()).map(|at| index.passage(at).text));
         index
     }
@@ -121,7 +120,7 @@ impl Index {
             passages: std::iter::once(0..text.len()).collect(),
             text: text.to_owned(),
         };
-        Self::new(PassageConfig::default(), Vec::new(), texts.into_iter().map(document).collect())
+        Self::new(PassageConfig::default(), texts.into_iter().map(document).collect())
     }
 
     /// Reads the index in `dir`.
@@ -130,7 +129,7 @@ impl Index {
     /// When there is none, or it is damaged or of another version.
     pub fn open(dir: &Path) -> Result<Self> {
         let (header, documents) = store::load(dir)?;
-        Ok(Self::new(header.passages, header.files, documents))
+        Ok(Self::new(header.passages, documents))
     }
 
     /// Brings the index in `dir` up to date with what `paths` name (files, folders, globs), and makes it where there is none. A file whose
@@ -155,7 +154,7 @@ impl Index {
         if read.files != old_files || read.documents != old {
             store::save(dir, config, &read.files, &read.documents)?;
         }
-        let index = Self::new(config, read.files, read.documents);
+        let index = Self::new(config, read.documents);
         update.passages = index.len() as u64;
         Ok((index, update))
     }

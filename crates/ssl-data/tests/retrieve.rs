@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use ssl_data::Error;
 use ssl_data::retrieve::{Bm25, Index, PassageConfig, Update, Vectors};
-use ssl_data::task::{Content, ExtractionConfig, Task, TaskConfig, TaskKind};
 use tempfile::TempDir;
 
 #[derive(Deserialize)]
@@ -187,40 +186,4 @@ fn vectors_are_kept_by_text_and_model_and_fused() {
     bytes[middle] ^= 1;
     fs::write(dir.join("vectors.bin"), bytes).expect("writes");
     assert_eq!(Vectors::open(&dir, [1; 32]).missing(&index).len(), 5);
-}
-
-/// The share of questions whose passage is among the `most` first.
-fn recall(file: &Path, most: usize) -> f64 {
-    let config: TaskConfig = serde_json::from_value(serde_json::json!({
-        "test": [file], "kind": { "extraction": serde_json::to_value(ExtractionConfig {
-            stride_tokens: 64, max_answer_tokens: 30, unanswerable: false, language: ssl_data::task::Language::En }).expect("JSON") }
-    }))
-    .expect("a task");
-    assert!(matches!(config.kind, TaskKind::Extraction(_)));
-    let task = Task::load(&config).expect("reads");
-    let of = |content: &Content| match content {
-        Content::Question { question, context, .. } => (question.clone(), context.clone()),
-        _ => unreachable!("questions"),
-    };
-    let asked: Vec<(String, String)> = task.test.examples.iter().map(|example| of(&example.content)).collect();
-    let mut passages: Vec<&str> = asked.iter().map(|(_, context)| context.as_str()).collect();
-    passages.dedup();
-    let index = Index::of_passages(passages.iter().map(|text| ("", *text)));
-    let hit =
-        |(question, context): &&(String, String)| index.search(question, most).iter().any(|&(at, _)| passages[at] == context);
-    asked.iter().filter(hit).count() as f64 / asked.len() as f64
-}
-
-/// Where the sets are: `data/squad` and `data/cmrc2018` in the folder that the variable names.
-#[test]
-fn passages_of_question_sets_are_found() {
-    let Some(data) = std::env::var_os("SSL_DATA").map(PathBuf::from) else {
-        eprintln!("SSL_DATA names no folder of question sets: nothing was measured");
-        return;
-    };
-    for (file, least) in [("squad/dev-v1.1-subset.json.gz", 0.945), ("cmrc2018/cmrc2018_dev.json.gz", 0.99)] {
-        let found = recall(&data.join(file), 5);
-        eprintln!("{file}: recall@5 {found:.4}");
-        assert!(found > least, "{file}: {found}");
-    }
 }

@@ -61,7 +61,7 @@ fn read(input: &Path) -> Result<String> {
         std::io::stdin().take(LONGEST).read_to_end(&mut bytes).context("cannot read stdin")?;
     } else {
         let read = File::open(input).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
-        read.with_context(|| format!("cannot read {}", input.display()))?;
+        read.map_err(|source| ssl_data::Error::Io { action: "read", path: input.to_owned(), source })?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ssl_data::document::Origin;
 use ssl_data::retrieve::{Index, Vectors};
 use ssl_data::task::{ClassWeights, ClassificationConfig, Content, Encoder, Example, Long, TaskKind, Template};
@@ -21,7 +21,7 @@ pub(crate) fn hash(opened: &Opened) -> Result<[u8; 32]> {
     let path = opened.dir.join(WEIGHTS);
     let mut hash = blake3::Hasher::new();
     let read = File::open(&path).and_then(|file| hash.update_reader(file).map(|_| ()));
-    read.with_context(|| format!("cannot read {}", path.display()))?;
+    read.map_err(|source| ssl_data::Error::Io { action: "read", path, source })?;
     Ok(hash.finalize().into())
 }
 
