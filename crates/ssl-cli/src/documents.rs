@@ -27,7 +27,7 @@ use crate::outcome::Refusal;
 /// How a model answers.
 pub(crate) enum Answering {
     /// It says where in a passage the answer stands.
-    Extracts(Extractor),
+    Extracts(Box<Extractor>),
     /// It writes the answer.
     Writes(Box<Writer>),
 }
@@ -107,7 +107,7 @@ impl Answering {
         let limit = |most: Option<u32>| most.map_or(opened.model.context(), |most| opened.model.context().min(most as usize));
         match opened.adapted.as_ref().map(|adapted| (&adapted.config.task.kind, limit(adapted.config.adapt.row_tokens))) {
             Some((kind @ TaskKind::Extraction(_), length)) => {
-                Ok(Self::Extracts(Extractor::new(vocab, length, reader, kind, device)?))
+                Ok(Self::Extracts(Box::new(Extractor::new(vocab, length, reader, kind, device)?)))
             }
             Some((kind, length)) if !kind.has_head() && opened.model.decoder().is_some() => {
                 Ok(Self::Writes(Box::new(Writer::new(vocab, length, reader, Some(kind), device)?)))

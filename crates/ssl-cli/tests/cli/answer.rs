@@ -1,6 +1,8 @@
 //! Asking one's own documents, and writing texts from others: what is found is cited where it stands, what is unsure is withheld, what is
 //! long is written in parts.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::support::{Place, RUN, listing};
@@ -152,6 +154,35 @@ fn probabilities_are_learned_and_answers_measured() {
     // Retrieval alone needs no model.
     let alone = place.ssl(&["answer", "--evaluate", "set.json", "--json"]).json();
     assert!(alone["answers"].is_null() && alone["recall"]["bm25"] == found["recall"]["bm25"], "{alone}");
+}
+
+#[test]
+fn a_killed_index_is_the_old_one_or_the_new_one() {
+    let place = Place::new();
+    let write = |rounds: usize| {
+        let text = |at: usize| format!("The clerk of round {rounds} carried the lamp {at}.\n\n");
+        (0..20).for_each(|file| place.write(&format!("docs/{file}.txt"), (0..500).map(text).collect::<String>()));
+    };
+    write(0);
+    let index = ["answer", "--documents", "docs", "--index", "idx", "--quiet"];
+    place.ssl(&index).says(0, &[]);
+    let mut new = 0;
+    for round in 1..=6 {
+        write(round);
+        let mut child = place.start(&index);
+        std::thread::sleep(Duration::from_millis(30 * round as u64));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ended");
+        let ran = place.ssl(&["answer", "--index", "idx", "--question", "clerk", "--json"]);
+        ran.says(0, &[]);
+        let answer = ran.json();
+        let text = answer["answers"][0]["citations"][0]["text"].as_str().expect("a passage").to_owned();
+        assert_eq!(answer["index"]["documents"], 20, "{round}");
+        new += usize::from(text.contains(&format!("round {round} ")));
+    }
+    place.ssl(&index).says(0, &[]);
+    let left = listing(&place.path("idx")).iter().filter(|path| path.to_string_lossy().contains(".draft-")).count();
+    assert_eq!((left, new < 6), (0, true), "some were killed before they were done");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Which passages speak of what a question asks, by the words that both have.
 //!
 //! ```text
-//! score(q, d) = sum over terms t of q   ln(1 + (N - n_t + 1/2) / (n_t + 1/2)) * f / (f + k1 (1 - b + b |d| / mean |d|))
+//! score(q, d) = sum over terms t of q   ln(1 + (N - n + 1/2) / (n + 1/2)) * f / (f + k1 (1 - b + b |d| / mean |d|))
 //! ```
 //!
-//! with f the times that t stands in d, |d| the terms of d, and n_t the passages of N that have t.
+//! with f the times that t stands in d, |d| the terms of d, and n the passages of all N that have t.
 //!
 //! Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", section 3.3; the weight of a term is
 //! Lucene's, which is never negative (Kamphuis et al. 2020, "Which BM25 do you mean?", table 1).
