@@ -170,7 +170,7 @@ fn a_killed_index_is_the_old_one_or_the_new_one() {
     for round in 1..=6 {
         write(round);
         let mut child = place.start(&index);
-        std::thread::sleep(Duration::from_millis(30 * round as u64));
+        std::thread::sleep(Duration::from_millis(30 * (round as u64 - 1)));
         child.kill().expect("it can be killed");
         child.wait().expect("it ended");
         let ran = place.ssl(&["answer", "--index", "idx", "--question", "clerk", "--json"]);
