@@ -2,22 +2,21 @@
 //!
 //! Clap words a usage error, whose exit code is 2.
 
+mod export;
 mod generate;
+mod look;
+mod serve;
+mod work;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-pub(crate) use generate::GenerateArgs;
-
-mod look;
-mod serve;
-
-pub(crate) use look::{EmbedArgs, FillArgs, Pooled};
-pub(crate) use serve::{LimitArgs, ServeArgs};
-
-mod export;
 
 pub(crate) use export::{ExportArgs, ExportFormat, Stored};
+pub(crate) use generate::GenerateArgs;
+pub(crate) use look::{EmbedArgs, FillArgs, Pooled};
+pub(crate) use serve::{LimitArgs, ServeArgs};
+pub(crate) use work::{AnswerArgs, RewriteArgs};
 
 /// Self-supervised learning: from raw text to a trained, measured language model.
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -107,6 +106,16 @@ pub(crate) enum Verb {
     /// Turn texts into vectors, one a line
     #[command(after_help = "Example: ssl embed runs/bert --input sentences.txt --out vectors.safetensors --normalize")]
     Embed(EmbedArgs),
+    /// Answer questions from one's own documents, with citations, and say nothing where unsure
+    #[command(after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index \\\n    \
+        --question 'When does the harbour office open?'")]
+    Answer(AnswerArgs),
+    /// Write a text in short, long texts part by part
+    #[command(after_help = "Example: ssl summarize runs/scitldr --input paper.txt")]
+    Summarize(RewriteArgs),
+    /// Translate a text, sentence by sentence
+    #[command(after_help = "Example: echo 'Two men are talking.' | ssl translate runs/translation")]
+    Translate(RewriteArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
     Forward(ForwardArgs),

@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub(crate) mod answer;
 pub(crate) mod bench;
 mod bleu;
 pub(crate) mod check;
@@ -14,4 +15,5 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod prepare;
 pub(crate) mod quality;
+pub(crate) mod rewrite;
 pub(crate) mod train;

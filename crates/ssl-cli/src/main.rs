@@ -10,6 +10,7 @@ mod command;
 mod compare;
 mod compress;
 mod diagnose;
+mod documents;
 mod energy;
 mod launch;
 mod made_up;
@@ -19,6 +20,7 @@ mod overrides;
 mod page;
 mod peft;
 mod progress;
+mod rewrite;
 mod run;
 mod serve;
 mod signal;
@@ -64,6 +66,9 @@ fn obey(cli: &Cli, session: &Session) -> Result<Outcome> {
         Verb::Serve(args) => serve::run(session, args),
         Verb::Fill(args) => command::fill::run(session, args),
         Verb::Embed(args) => command::embed::run(session, args, cli.common.json),
+        Verb::Answer(args) => command::answer::run(session, args),
+        Verb::Summarize(args) => command::rewrite::summarize(session, args, cli.common.json),
+        Verb::Translate(args) => command::rewrite::translate(session, args, cli.common.json),
         Verb::Forward(args) => command::forward::run(session, args),
         Verb::Export(args) => command::convert::export(session, args),
         Verb::Import(args) => command::convert::import(session, args),

@@ -1,5 +1,6 @@
 //! `report.html`: what a run was, what it reached and how it got there, on one page that needs nothing else.
 
+pub(crate) mod answers;
 mod chart;
 pub(crate) mod comparison;
 mod curves;

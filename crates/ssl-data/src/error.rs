@@ -124,6 +124,8 @@ pub enum Error {
     TaskReader { kind: &'static str, reader: &'static str },
     #[error("rows of {length} tokens have no room for an example of {kind}")]
     TaskLength { kind: &'static str, length: usize },
+    #[error("the index {}: {reason}", path.display())]
+    Index { path: PathBuf, reason: String },
     #[error("stopped while preparing: {stage}")]
     Interrupted { stage: &'static str },
 }
@@ -241,6 +243,9 @@ impl Error {
                 "words and passages are read by one stack of layers, texts are written by models that look back or have a decoder, conversations by the former; choices, gaps and minimal pairs are judged by likelihood"
             }
             Self::TaskLength { .. } => "take a model with a longer context",
+            Self::Index { .. } => {
+                "name the documents with --documents: files, folders or globs of text, Markdown, JSON lines or pages; one process indexes them at a time"
+            }
             Self::Interrupted { .. } => "run the same command again to go on",
             _ => return None,
         };

@@ -1,6 +1,7 @@
 //! The program as its users meet it: exit codes, documents on stdout, words on stderr, files that stay whole.
 
 mod accounting;
+mod answer;
 mod bad_input;
 mod checkpoints;
 mod compare;

@@ -2,7 +2,7 @@
 
 use super::{Encoded, Encoder, Reader};
 use crate::error::Result;
-use crate::task::{ChatConfig, Role, Template, Turn};
+use crate::task::{ChatConfig, Role, TaskKind, Template, Turn};
 
 /// How turns are written where neither the configuration nor the vocabulary says it.
 const USER: &str = "\n\nUser: {text}";
@@ -34,6 +34,24 @@ impl Encoder {
         Ok(Encoded { cut, ..shifted(&[before, target].concat(), &learned) })
     }
 
+    /// Tokens of a source beside `most` that are written in the same row.
+    fn beside(&self, most: usize) -> usize {
+        let special = 1 + self.marks.to.len();
+        // At least half of the row is the source's.
+        let room = self.length.saturating_sub(special);
+        room - most.min(room / 2)
+    }
+
+    /// The most tokens that are read of a source that a text is written from; what is longer loses its end. 0 for other kinds of tasks.
+    #[must_use]
+    pub fn source_tokens(&self) -> usize {
+        match (&self.kind, self.reader) {
+            (TaskKind::Writing(_), Reader::Pair) => self.length - 1,
+            (TaskKind::Writing(config), _) => self.beside(config.max_new_tokens as usize),
+            _ => 0,
+        }
+    }
+
     /// What is read before a text is written.
     pub(super) fn before(&self, source: &str, most: usize) -> Result<Vec<u32>> {
         let mut source = self.vocab.encode(source)?;
@@ -42,10 +60,7 @@ impl Encoder {
             source.push(self.marks.separator);
             return Ok(source);
         }
-        let special = 1 + self.marks.to.len();
-        // At least half of the row is the source's.
-        let room = self.length.saturating_sub(special);
-        source.truncate(room - most.min(room / 2));
+        source.truncate(self.beside(most));
         Ok([&[self.marks.separator], source.as_slice(), &self.marks.to].concat())
     }
 
