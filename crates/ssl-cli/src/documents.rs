@@ -6,6 +6,7 @@ mod calibration;
 mod embed;
 mod extract;
 pub(crate) mod labelled;
+mod library;
 pub(crate) mod measure;
 mod written;
 
@@ -18,11 +19,19 @@ use ssl_model::Model;
 pub(crate) use calibration::{Calibration, Judged};
 pub(crate) use embed::{Embedder, hash};
 use extract::Extractor;
+pub(crate) use library::Library;
 use written::Writer;
 
 use crate::adapted::reader;
 use crate::assemble::Opened;
 use crate::outcome::Refusal;
+
+/// What a calibration was learned for: a model, another that makes vectors, and how many passages are read.
+pub(crate) fn learned_for(model: &Opened, embeds: Option<&Embedder>, passages: u16) -> Result<String> {
+    let hex = |hash: [u8; 32]| blake3::Hash::from(hash).to_hex().to_string();
+    let embeds = embeds.map_or_else(String::new, |embedder| format!(" + {}", hex(embedder.model)));
+    Ok(format!("{}{embeds}, {passages} passages", hex(hash(model)?)))
+}
 
 /// How a model answers.
 pub(crate) enum Answering {

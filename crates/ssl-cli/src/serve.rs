@@ -46,7 +46,9 @@ use self::served::{About, Limits, Served, Skill, TURNS, now};
 use crate::adapted::{Adapted, reader};
 use crate::args::{LimitArgs, ServeArgs};
 use crate::assemble::{Opened, Session, open};
+use crate::documents::Library;
 use crate::outcome::{Outcome, Refusal};
+use crate::rewrite::Rewriter;
 use crate::signal;
 
 /// Threads that connections are served by; the model computes on its own.
@@ -146,6 +148,9 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
     let (objective, vocab, context) = (opened.objective(), opened.vocab()?.clone(), opened.model.context());
     let (reader, device) = (reader(&opened.shape), opened.params.device());
     let skill = opened.adapted.as_ref().map(|adapted| skill(adapted, &opened, reader)).transpose()?.flatten();
+    let library = args.documents.as_deref().map(|dir| Library::open(dir, &opened)).transpose()?;
+    // Models that write no text from another have none.
+    let rewriter = Rewriter::of(&opened).ok();
     let headed = skill.as_ref().is_some_and(|skill| skill.kind.has_head());
     let start = opened.shape.config.start_token();
     let fills =
@@ -179,6 +184,8 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         vocab,
         objective,
         skill,
+        rewriter,
+        library,
         turns,
         about,
         limits,

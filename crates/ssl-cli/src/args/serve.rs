@@ -18,6 +18,9 @@ pub(crate) struct ServeArgs {
     /// What clients call the model [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Answer questions from an index of documents, which ssl answer made
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) documents: Option<PathBuf>,
     /// What one client may ask, and all together.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

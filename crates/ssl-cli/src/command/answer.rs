@@ -12,7 +12,7 @@ use ssl_data::retrieve::{Index, PassageConfig, Update, Vectors};
 
 use crate::args::AnswerArgs;
 use crate::assemble::{Opened, Session, open};
-use crate::documents::{Answered, Answering, Asked, Calibration, Embedder, hash, passages};
+use crate::documents::{Answered, Answering, Asked, Calibration, Embedder, learned_for, passages};
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(session: &Session, args: &AnswerArgs) -> Result<Outcome> {
         vectors
     });
     let finder = Finder { index: &index, vectors: vectors.transpose()?, embeds, passages: usize::from(args.passages) };
-    let of = model.as_ref().map(|model| of(model, embeds, args.passages)).transpose()?;
+    let of = model.as_ref().map(|model| learned_for(model, embedder.as_ref(), args.passages)).transpose()?;
     if let (Some(file), Some((opened, answering)), Some(of)) = (&args.calibrate, answers, &of) {
         return calibrate::run(session, file, args.precision, &finder, (opened, answering), dir, of);
     }
@@ -75,13 +75,6 @@ pub(crate) fn run(session: &Session, args: &AnswerArgs) -> Result<Outcome> {
     });
     let human = if human.is_empty() { counts(&index, dir) } else { human };
     Ok(Outcome { json: json!({ "index": state, "answers": answered }), human, code: 0 })
-}
-
-/// What a calibration was learned for.
-fn of(model: &Opened, embeds: Option<(&Opened, &Embedder)>, passages: u16) -> Result<String> {
-    let hex = |hash: [u8; 32]| blake3::Hash::from(hash).to_hex().to_string();
-    let embeds = embeds.map_or_else(String::new, |(_, embedder)| format!(" + {}", hex(embedder.model)));
-    Ok(format!("{}{embeds}, {passages} passages", hex(hash(model)?)))
 }
 
 /// Tells how far work is, and hears whether it shall end.

@@ -137,8 +137,8 @@ fn told() -> Vec<Told> {
         ),
         post(
             "/x/answer",
-            "Where a passage answers a question",
-            object(&["question", "passage"], &[("question", text()), ("passage", text())]),
+            "The answer to a question, from a passage or from the server's documents",
+            object(&["question"], &[("question", text()), ("passage", text())]),
             Gives::Json(object(
                 &["answer", "probability", "abstained", "citations"],
                 &[("answer", text()), ("probability", number(0, 1)), ("abstained", flag(false)), ("citations", list(citation()))],

@@ -20,6 +20,8 @@ use super::chat::Turns;
 use super::door::Keys;
 use super::fault::{Fault, Result};
 use super::metrics::Metrics;
+use crate::documents::Library;
+use crate::rewrite::Rewriter;
 
 /// Works on the whole model that may wait on threads of their own.
 pub(super) const TURNS: usize = 4;
@@ -34,6 +36,10 @@ pub(super) struct Served {
     pub(super) objective: ObjectiveConfig,
     /// What it was adapted to.
     pub(super) skill: Option<Skill>,
+    /// How it writes one text from another.
+    pub(super) rewriter: Option<Rewriter>,
+    /// The documents that it answers from.
+    pub(super) library: Option<Library>,
     /// How a conversation becomes a text.
     pub(super) turns: Turns,
     /// What clients are told of it.
@@ -174,7 +180,8 @@ impl Served {
                 "parameters": about.parameters, "context": about.context, "objective": self.objective.name(),
                 "writes": about.goes_on, "fills": about.fills, "embeds": true, "attends": about.attends,
                 "task": task.map(|task| task.kind.name()), "labels": task.map_or(&[][..], |task| &task.labels),
-                "answers": task.is_some_and(|task| matches!(task.kind, TaskKind::Extraction(_))),
+                "answers": self.library.is_some() || task.is_some_and(|task| matches!(task.kind, TaskKind::Extraction(_))),
+                "documents": self.library.as_ref().map(Library::documents),
             },
         })
     }
@@ -195,6 +202,7 @@ impl Served {
             Some(TaskKind::Writing(config)) if config.metric == WritingMetric::Rouge => can.push("summarises (/x/summarize)"),
             Some(TaskKind::Writing(_)) => can.push("translates (/x/translate)"),
             None if matches!(self.objective, ObjectiveConfig::Translation(_)) => can.push("translates (/x/translate)"),
+            _ if self.library.is_some() => can.push("answers questions from documents (/x/answer)"),
             _ => {}
         }
         format!("it {}", can.join(", "))

@@ -9,14 +9,13 @@ use ssl_data::document::BORDER;
 use ssl_data::objective::ObjectiveConfig;
 use ssl_data::task::{Content, TaskKind, WritingMetric};
 use ssl_eval::adapted::{Asked, Said};
-use ssl_eval::sample::{Sampling, Want};
 use ssl_model::Model;
 
 use super::ask::Ask;
 use super::body;
 use super::fault::{Fault, Result};
 use super::served::{Served, example};
-use crate::write::Writer;
+use crate::rewrite::Rewriter;
 
 /// The class of a text, or of two.
 pub(super) async fn classify(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
@@ -39,14 +38,35 @@ pub(super) async fn classify(State(served): State<Arc<Served>>, request: Request
     Ok(Json(json!({ "label": told.first().map(|(label, _)| label), "probabilities": all })))
 }
 
-/// Where a passage answers a question. The probability is that of the span against no answer, by the model's own scores.
+/// The answer to a question: from a passage that comes with it, or from the documents that the server has.
 pub(super) async fn answer(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
     let ask = body::read(&served, request).await?;
-    let kind = kind(&served, |kind| matches!(kind, TaskKind::Extraction(_)), "answers no questions")?;
+    let question = text(&ask, "question")?;
+    if ask.text("passage")?.is_none() && served.library.is_some() {
+        return from_documents(&served, question).await;
+    }
+    from_passage(&served, question, text(&ask, "passage")?).await
+}
+
+/// What the documents say, with the places where they do.
+async fn from_documents(served: &Arc<Served>, question: String) -> Result<Json<Value>> {
+    let work = move |served: &Served, model: &dyn Model, _, _: &dyn Fn(f64) -> bool| {
+        let library = served.library.as_ref().ok_or(ssl_eval::Error::Empty)?;
+        library.answer(model, question)
+    };
+    let answered = served.on_model(work).await?;
+    Ok(Json(json!({
+        "answer": answered.answer, "probability": answered.probability, "abstained": answered.abstained,
+        "citations": answered.citations,
+    })))
+}
+
+/// Where a passage answers a question. The probability is that of the span against no answer, by the model's own scores.
+async fn from_passage(served: &Arc<Served>, question: String, passage: String) -> Result<Json<Value>> {
+    let kind = kind(served, |kind| matches!(kind, TaskKind::Extraction(_)), "answers no questions about a passage")?;
     let may_abstain = matches!(kind, TaskKind::Extraction(config) if config.unanswerable);
-    let (question, passage) = (text(&ask, "question")?, text(&ask, "passage")?);
     let context = passage.clone();
-    let said = said(&served, Content::Question { question, context, answers: Vec::new(), references: Vec::new() }).await?;
+    let said = said(served, Content::Question { question, context, answers: Vec::new(), references: Vec::new() }).await?;
     let Said::Span { text, start, score, no_answer } = said else { return Err(Fault::ours("the model named no span")) };
     let probability = 1.0 / (1.0 + f64::from(no_answer).exp());
     let abstained = text.is_empty() || may_abstain && no_answer > 0.0;
@@ -59,43 +79,42 @@ pub(super) async fn answer(State(served): State<Arc<Served>>, request: Request) 
 
 /// A text in the other language.
 pub(super) async fn translate(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
-    let ask = body::read(&served, request).await?;
-    if served.skill.is_none() && matches!(served.objective, ObjectiveConfig::Translation(_)) {
-        return directly(served, text(&ask, "text")?).await;
+    let of = |kind: &TaskKind| matches!(kind, TaskKind::Writing(config) if config.metric != WritingMetric::Rouge);
+    let trained = served.skill.is_none() && matches!(served.objective, ObjectiveConfig::Translation(_));
+    if !trained {
+        kind(&served, of, "does not translate")?;
     }
-    written(&served, &ask, &[WritingMetric::Bleu, WritingMetric::Chrf], "does not translate").await
+    rewrite(served, request, Rewriter::translate).await
 }
 
 /// A shorter text that says the same.
 pub(super) async fn summarize(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
+    let of = |kind: &TaskKind| matches!(kind, TaskKind::Writing(config) if config.metric == WritingMetric::Rouge);
+    kind(&served, of, "does not summarise")?;
+    rewrite(served, request, Rewriter::summarize).await
+}
+
+/// Writes a text from another of any length.
+type Rewrite = fn(
+    &Rewriter,
+    &dyn Model,
+    &str,
+    &mut crate::rewrite::Listener<'_>,
+    &dyn Fn() -> bool,
+) -> std::result::Result<usize, ssl_eval::Error>;
+
+async fn rewrite(served: Arc<Served>, request: Request, how: Rewrite) -> Result<Json<Value>> {
     let ask = body::read(&served, request).await?;
-    written(&served, &ask, &[WritingMetric::Rouge], "does not summarise").await
-}
-
-/// What a model writes that was adapted to write one text from another; which of its kinds, its metric says.
-async fn written(served: &Arc<Served>, ask: &Ask, metrics: &[WritingMetric], cannot: &str) -> Result<Json<Value>> {
-    kind(served, |kind| matches!(kind, TaskKind::Writing(config) if metrics.contains(&config.metric)), cannot)?;
-    let source = text(ask, "text")?;
-    match said(served, Content::Writing { source, targets: Vec::new() }).await? {
-        Said::Text(text) => Ok(Json(json!({ "text": text }))),
-        _ => Err(Fault::ours("the model wrote nothing")),
-    }
-}
-
-/// What a model of two stacks writes that was trained to translate.
-async fn directly(served: Arc<Served>, text: String) -> Result<Json<Value>> {
-    let work = move |served: &Served, model: &dyn Model, device, _: &dyn Fn(f64) -> bool| {
-        let writer = Writer { model, objective: &served.objective, vocab: &served.vocab, device, beam: None };
-        let prompt = served.vocab.encode_foreign(&text)?;
-        let mut ids = Vec::new();
-        writer.write(&prompt, served.limits.tokens as u64, &Sampling::default(), &mut |id, _| {
-            if id == served.vocab.separator() {
-                return Want::Enough;
-            }
-            ids.push(id);
-            Want::More
-        })?;
-        Ok(served.vocab.decode(&ids).trim().to_owned())
+    let source = text(&ask, "text")?;
+    let work = move |served: &Served, model: &dyn Model, _, left: &dyn Fn(f64) -> bool| {
+        let rewriter = served.rewriter.as_ref().ok_or(ssl_eval::Error::NoDecoder)?;
+        let mut written = String::new();
+        let mut each = |piece: &str| {
+            written.push_str(piece);
+            true
+        };
+        how(rewriter, model, &source, &mut each, &|| left(0.0))?;
+        Ok(written.trim().to_owned())
     };
     let text = served.on_model(work).await?;
     Ok(Json(json!({ "text": text })))

@@ -50,6 +50,8 @@ fn sample(kind: Option<TaskKind>) -> Arc<Served> {
         vocab,
         objective: ObjectiveConfig::Causal {},
         skill: None,
+        rewriter: None,
+        library: None,
         about,
         limits: Limits { body: 1 << 20, prompt: 64, tokens: 64, texts: 4, request: second, client: second },
         keys: Keys::default(),

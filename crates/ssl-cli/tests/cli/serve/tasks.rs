@@ -56,6 +56,18 @@ fn passages_answer_questions() {
     assert_eq!((&found["abstained"], found["probability"].as_f64().map(|p| p > 0.0 && p < 1.0)), (&false.into(), Some(true)));
     server.refuses("/x/answer", &json!({ "question": "what?" }), 400, Some("passage"));
     server.refuses("/x/classify", &json!({ "text": "a" }), 400, None);
+    drop(server);
+
+    place.write("docs/lamps.txt", "It is the lamp 7 of old.\n\nA boat lies there.");
+    place.ssl(&["answer", "--documents", "docs", "--index", "idx", "--quiet"]).says(0, &[]);
+    let server = Server::start(&place, &["--documents", "idx"]);
+    assert_eq!(server.get("/v1/models").json()["data"][0]["ssl"]["documents"], 1);
+    let found = server.done("/x/answer", &json!({ "question": "what is the lamp?" }));
+    let (cited, text) = (&found["citations"][0], place.read("docs/lamps.txt"));
+    let at = |name: &str| cited[name].as_u64().expect("a place") as usize;
+    assert_eq!(text.get(at("start")..at("end")), cited["text"].as_str(), "{found}");
+    assert!(cited["document"].as_str().is_some_and(|name| name.ends_with("lamps.txt")), "{found}");
+    assert_eq!(found["abstained"] == true, found["answer"] == "", "{found}");
 }
 
 #[test]
