@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn the_page_has_scores_and_curve_and_lets_no_markup_out() {
         let curve = Curve { exact: vec![(50.0, 10.0), (100.0, 30.0)], f1: vec![(50.0, 5.0), (100.0, 20.0)] };
-        let lines = [("<b>".to_owned(), "<i>1</i>".to_owned())];
+        let lines = [("<q>".to_owned(), "<s>1</s>".to_owned())];
         let html = Answers { title: "<t>", lines: &lines, curve: Some(curve) }.render();
-        assert!(!html.contains("<t>") && !html.contains("<b>") && !html.contains("<i>"));
+        assert!(!html.contains("<t>") && !html.contains("<q>") && !html.contains("<s>"));
         assert!(html.contains("Risk over coverage") && html.contains("<svg") && html.contains("not an exact match"));
         assert!(!Answers { title: "t", lines: &lines, curve: None }.render().contains("<svg"));
     }

@@ -333,10 +333,11 @@ const reply = () => work($("answer"), async (signal) => {
     verdict.textContent = said.answer;
     say(sure, "sure", { p: () => percent(said.probability ?? 0) });
   }
-  result.querySelector(".citations").replaceChildren(...(said.citations ?? []).map(({ document: name, start, end, text, score }) => {
+  result.querySelector(".citations").replaceChildren(...(said.citations ?? []).map(({ document: name, start, end, text, score, passage: near }) => {
     const where = say(make("h3"), "citation", { document: name ?? "", start, end });
     const points = say(make("span", { className: "note" }), "score", { score: () => number(score ?? 0) });
-    const shown = passage && end > start ? around(passage, start, end) : marked(text ?? "", said.answer);
+    const whole = near ?? (passage ? { text: passage, start: 0 } : null);
+    const shown = whole && end > start ? around(whole.text, start - whole.start, end - whole.start) : marked(text ?? "", said.answer);
     return make("div", { className: "citation" }, where, make("p", {}, ...shown), points);
   }));
 });

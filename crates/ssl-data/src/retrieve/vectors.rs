@@ -85,28 +85,16 @@ impl Vectors {
         store::write(dir, VECTORS, &bytes)
     }
 
-    /// The `most` passages whose vectors point most nearly where `vector` does, with the cosine of the angle between. Directions are
-    /// seen from the mean of all passages: vectors of language models lie in a narrow cone (Ethayarajh 2019, section 4.1).
+    /// The `most` passages whose vectors point most nearly where `vector` does, with the cosine of the angle between.
     #[must_use]
     pub fn nearest(&self, index: &Index, vector: &[f32], most: usize) -> Vec<(usize, f64)> {
-        let of = |at: usize| self.vectors.get(&key(index.passage(at).text)).filter(|known| known.len() == vector.len());
-        let known: Vec<(usize, &Vec<f32>)> = (0..index.len()).filter_map(|at| Some((at, of(at)?))).collect();
-        let mut mean = vec![0.0_f32; vector.len()];
-        // One alone would be its own mean.
-        let share = if known.len() > 1 { 1.0 / known.len() as f32 } else { 0.0 };
-        for (_, known) in &known {
-            mean.iter_mut().zip(*known).for_each(|(mean, x)| *mean += share * x);
-        }
         let mut asked = vector.to_vec();
         scale(&mut asked);
-        let seen = |vector: &[f32]| {
-            let mut seen: Vec<f32> = vector.iter().zip(&mean).map(|(x, mean)| x - mean).collect();
-            scale(&mut seen);
-            seen
+        let near = |at: usize| {
+            let vector = self.vectors.get(&key(index.passage(at).text)).filter(|vector| vector.len() == asked.len())?;
+            Some((at, vector.iter().zip(&asked).map(|(a, b)| f64::from(a * b)).sum()))
         };
-        let asked = seen(&asked);
-        let near = |(at, vector): (usize, &Vec<f32>)| (at, seen(vector).iter().zip(&asked).map(|(a, b)| f64::from(a * b)).sum());
-        let mut found: Vec<(usize, f64)> = known.into_iter().map(near).collect();
+        let mut found: Vec<(usize, f64)> = (0..index.len()).filter_map(near).collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1));
         found.truncate(most);
         found

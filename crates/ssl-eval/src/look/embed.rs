@@ -73,7 +73,9 @@ impl Look<'_> {
             }
             if how.normalize {
                 let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-                vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+                for x in vector {
+                    *x = (f64::from(*x) / length) as f32;
+                }
             }
         }
         Ok(vectors)
