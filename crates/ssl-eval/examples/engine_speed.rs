@@ -3,6 +3,8 @@
 //! `engine_speed FOLDER fp32|bf16|int8 TEXTS PROMPT_TOKENS TOKENS [REQUESTS]` writes TEXTS at once, one JSON document on stdout. With
 //! REQUESTS, so many go through in all, and the document says how much memory the process held after the first tenth and at the end.
 
+#![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;

@@ -125,7 +125,9 @@ impl Decode for MultiToken {
     }
 
     fn step(&self, pieces: &mut [Piece<'_>], device: Device) -> Tensor {
-        self.llama.go_on(Step::pieces(pieces, device), |step, z| step.keep(z))
+        self.llama.go_on(Step::pieces(pieces, device), |step, z| {
+            step.keep(z);
+        })
     }
 
     fn vocab(&self) -> usize {

@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ssl_model::layer::source_of;
 use ssl_model::{Cache, Decode, Piece};
 use tch::Device;
 
@@ -48,13 +49,13 @@ impl Text {
         let Waiting { request, sink, cancelled } = waiting;
         let start = decoder.start();
         let begun = ssl_torch::guard(|| {
-            tch::no_grad(|| match start {
-                Some(_) => (0, decoder.cache(Some(&ssl_model::layer::source_of(&request.prompt, device)))),
-                None => {
-                    // The answers to all of a prompt that is scored are wanted, so all of it is read.
-                    let kept = if request.scores() { None } else { shelf.longest(&request.prompt) };
-                    kept.unwrap_or_else(|| (0, decoder.cache(None)))
+            tch::no_grad(|| {
+                if start.is_some() {
+                    return (0, decoder.cache(Some(&source_of(&request.prompt, device))));
                 }
+                // The answers to all of a prompt that is scored are wanted, so all of it is read.
+                let kept = if request.scores() { None } else { shelf.longest(&request.prompt) };
+                kept.unwrap_or_else(|| (0, decoder.cache(None)))
             })
         });
         let (read, cache) = match begun {

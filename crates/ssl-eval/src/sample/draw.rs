@@ -5,7 +5,7 @@
 //! presence, and the bias: the reference of OpenAI's API, which counts what was written and not the prompt.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ssl_data::rng::Rng;
 
@@ -66,13 +66,13 @@ fn penalised<'a>(logits: &'a [f32], sampling: &Sampling, past: Past<'_>) -> Cow<
         }
     };
     if (repetition - 1.0).abs() > 0.0 {
-        let seen: HashSet<u32> = past.prompt.iter().chain(past.written).copied().collect();
+        let seen: BTreeSet<u32> = past.prompt.iter().chain(past.written).copied().collect();
         for id in seen {
             change(id, &|logit| if logit > 0.0 { logit / repetition } else { logit * repetition });
         }
     }
     if frequency.abs() + presence.abs() > 0.0 {
-        let mut counts: HashMap<u32, u32> = HashMap::new();
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         for &id in past.written {
             *counts.entry(id).or_default() += 1;
         }

@@ -1,7 +1,7 @@
 //! Weights of eight bits, for use alone: of each output the weight of the largest magnitude becomes 127, and what the others are of it
 //! is rounded.
 //!
-//! `W ≈ s q`, `s = max |W| / 127` an output. Source: Dettmers, Lewis, Belkada and Zettlemoyer 2022, "LLM.int8(): 8-bit matrix
+//! `W ≈ s q`, `s = max |W| / 127` an output. Source: Dettmers, Lewis, Belkada and Zettlemoyer 2022, "`LLM.int8()`: 8-bit matrix
 //! multiplication for transformers at scale", section 2 (absmax).
 //!
 //! Differs: only weights are rounded. What they meet stays as it is, and sums are fp32.
@@ -14,7 +14,6 @@ const SCALE: i64 = 4;
 const PIECE: i64 = 4096;
 
 /// `[out, in]` as int8 `[out, in + 4]`, where the last four bytes of a row are its scale.
-#[must_use]
 pub fn quantised(weight_oi: &Tensor) -> Tensor {
     let weight = weight_oi.to_kind(Kind::Float);
     // A row of nothing keeps a scale to divide by.
