@@ -89,8 +89,9 @@ pub(crate) enum Verb {
     #[command(after_help = "Example: ssl generate runs/first --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95")]
     Generate(GenerateArgs),
     /// Answer questions from one's own documents, with citations, and say nothing where unsure
-    #[command(after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index \\\n    \
-        --question 'When does the harbour office open?'")]
+    #[command(
+        after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index --question 'Who has the key?'"
+    )]
     Answer(AnswerArgs),
     /// Write a text in short, long texts part by part
     #[command(after_help = "Example: ssl summarize runs/scitldr --input paper.txt")]
