@@ -97,7 +97,7 @@ pub(crate) enum Verb {
     #[command(after_help = "Example: ssl summarize runs/scitldr --input paper.txt")]
     Summarize(RewriteArgs),
     /// Translate a text, sentence by sentence
-    #[command(after_help = "Example: echo 'Two men are talking.' | ssl translate runs/translation")]
+    #[command(after_help = "Example: ssl translate runs/translation --input letter.txt")]
     Translate(RewriteArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]
