@@ -107,14 +107,15 @@ pub(crate) enum Verb {
     #[command(after_help = "Example: ssl embed runs/bert --input sentences.txt --out vectors.safetensors --normalize")]
     Embed(EmbedArgs),
     /// Answer questions from one's own documents, with citations, and say nothing where unsure
-    #[command(after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index \\\n    \
-        --question 'When does the harbour office open?'")]
+    #[command(
+        after_help = "Example: ssl answer runs/squad --documents handbook --index handbook.index --question 'Who has the key?'"
+    )]
     Answer(AnswerArgs),
     /// Write a text in short, long texts part by part
     #[command(after_help = "Example: ssl summarize runs/scitldr --input paper.txt")]
     Summarize(RewriteArgs),
     /// Translate a text, sentence by sentence
-    #[command(after_help = "Example: echo 'Two men are talking.' | ssl translate runs/translation")]
+    #[command(after_help = "Example: ssl translate runs/translation --input letter.txt")]
     Translate(RewriteArgs),
     /// Write the logits of one input as safetensors, in fp32, to compare with another program
     #[command(after_help = "Example: ssl forward runs/first --ids 1,2,3 --out logits.safetensors")]

@@ -125,7 +125,8 @@ impl Calibration {
         let path = dir.join(CALIBRATION);
         let text = serde_json::to_string_pretty(self)? + "\n";
         let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            // Called as the index's own drafts are, which the next update removes where a process was killed.
+            let mut file = tempfile::Builder::new().prefix(".draft-").tempfile_in(dir)?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(&path).map(|_| ()).map_err(|fault| fault.error)

@@ -120,7 +120,8 @@ fn documents_are_indexed_asked_and_cited() {
 #[test]
 fn probabilities_are_learned_and_answers_measured() {
     let place = adapted(EXTRACTION);
-    place.write("docs/lamps.txt", (0..40).map(|at| format!("The clerk carried the lamp {at}.\n\n")).collect::<String>());
+    let line = |at: usize| format!("The clerk carried the lamp {at}.\n\n");
+    place.write("docs/lamps.txt", (0..40).map(line).collect::<String>());
     place.ssl(&["answer", "--documents", "docs", "--index", "idx"]).says(0, &["1 documents"]);
     let question = |at: usize| format!("{{\"question\": \"Who carried the lamp {at}?\", \"answers\": [\"clerk\"]}}\n");
     place.write("known.jsonl", (0..12).map(question).collect::<String>());
