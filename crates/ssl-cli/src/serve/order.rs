@@ -30,9 +30,9 @@ pub(super) struct Order {
     pub(super) request: engine::Request,
     /// What ends a text, and is not part of it.
     pub(super) stops: Vec<String>,
-    /// Whether the token that ends a text is told with the log-probabilities: lm-evaluation-harness asks for one token behind a text that it
-    /// scores, and leaves the last one out, whichever it is.
-    pub(super) tells_end: bool,
+    /// Ids that end a text and are told with their log-probabilities, where a completion asks for these: lm-evaluation-harness asks for one
+    /// token behind a text that it scores, and leaves the last one out, whichever it is.
+    pub(super) told_ends: Vec<u32>,
     /// Whether the prompts stand before their texts.
     pub(super) echo: bool,
     /// Whether texts are told as they come.
@@ -81,9 +81,13 @@ impl Order {
         for name in ["suffix", "best_of"] {
             refuse(ask, name, |value| value == 1 || ask.get("n").is_some_and(|n| n == value))?;
         }
-        let order = Self::common(ask, served, prompts, max_tokens as usize, logprobs)?;
-        let tells_end = logprobs.is_some();
-        Ok(Self { request: engine::Request { echo: echo && tells_end, ..order.request }, echo, tells_end, ..order })
+        let mut order = Self::common(ask, served, prompts, max_tokens as usize, logprobs)?;
+        order.echo = echo;
+        if logprobs.is_some() {
+            order.request.echo = echo;
+            order.told_ends = std::mem::take(&mut order.request.ends);
+        }
+        Ok(order)
     }
 
     /// What a conversation asks; `ends` are ids and `stops` texts that begin another's turn.
@@ -141,7 +145,7 @@ impl Order {
             Some(value) => return Err(wrong("stream_options", value, "an object")),
             None => false,
         };
-        Ok(Self { prompts, n, request, stops: stops(ask)?, tells_end: false, echo: false, stream, usage })
+        Ok(Self { prompts, n, request, stops: stops(ask)?, told_ends: Vec::new(), echo: false, stream, usage })
     }
 }
 

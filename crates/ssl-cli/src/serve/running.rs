@@ -86,8 +86,6 @@ impl Running {
             let request = Request {
                 prompt: order.prompts[index / order.n].ids.clone(),
                 sampling: ssl_eval::sample::Sampling { seed, ..sampling.clone() },
-                // An end that is to be told is a token like any other to the engine.
-                ends: if order.tells_end { Vec::new() } else { order.request.ends.clone() },
                 ..order.request.clone()
             };
             let sender = sender.clone();
@@ -132,7 +130,8 @@ impl Running {
                     tokens.drain(..prompt.added.min(tokens.len()));
                     each(index, Piece::Part(prompt.text.clone(), tokens));
                 }
-                Event::Token(token) if self.order.tells_end && self.order.request.ends.contains(&token.id) => {
+                // To the engine it was a token like any other.
+                Event::Token(token) if self.order.told_ends.contains(&token.id) => {
                     each(index, Piece::Part(voices[index].finish(), vec![token]));
                     self.end(index, Finish::Stop, each);
                 }
