@@ -59,7 +59,7 @@ fn temperature(text: &str) -> Result<f64, String> {
     number(text).and_then(|t| if t.is_finite() && t >= 0.0 { Ok(t) } else { Err("expected 0 or more".into()) })
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     number(text).and_then(|p| if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected more than 0 and at most 1".into()) })
 }
 

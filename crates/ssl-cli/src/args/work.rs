@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::share;
+use super::generate::share;
 
 /// `ssl answer`.
 #[derive(Debug, Clone, PartialEq, Args)]
