@@ -134,7 +134,10 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                 }
                 ssl_eval::Error::NonFinite { .. } => (5, None),
                 ssl_eval::Error::Stopped => (REQUEUE, None),
-                ssl_eval::Error::Bootstrap { .. } | ssl_eval::Error::Class { .. } => (2, None),
+                ssl_eval::Error::Bootstrap { .. }
+                | ssl_eval::Error::Class { .. }
+                | ssl_eval::Error::TooLong { .. }
+                | ssl_eval::Error::Layer { .. } => (2, None),
                 ssl_eval::Error::NotPredicting => {
                     (2, Some("choices, gaps and pairs are judged by models that predict tokens; others have probes".into()))
                 }
@@ -142,7 +145,6 @@ fn judge(fault: &anyhow::Error) -> (u8, Option<String>) {
                 ssl_eval::Error::NotFilling => (2, Some("name a BERT, a ModernBERT, a T5 or a masked diffusion".into())),
                 ssl_eval::Error::NoAttention => (2, Some("name a Transformer, such as a GPT or a BERT".into())),
                 ssl_eval::Error::Gaps { .. } => (2, Some("write [MASK] where a word is missing".into())),
-                ssl_eval::Error::TooLong { .. } | ssl_eval::Error::Layer { .. } => (2, None),
                 ssl_eval::Error::File { source, .. } => file("write", source, None),
                 ssl_eval::Error::Ledger { .. } => (3, Some("remove that line, or the file, and judge again".into())),
                 ssl_eval::Error::NoTokens { .. }

@@ -93,7 +93,9 @@ fn a_bert_fills_gaps_from_both_sides() {
         let mut order: Vec<usize> = (0..all.len()).collect();
         order.sort_by(|&a, &b| all[b].total_cmp(&all[a]));
         assert_eq!(candidates.iter().map(|one| one.ids[0] as usize).collect::<Vec<_>>(), order[..5]);
-        candidates.iter().for_each(|one| near(one.probability, all[one.ids[0] as usize]));
+        for one in candidates {
+            near(one.probability, all[one.ids[0] as usize]);
+        }
     }
     assert_ne!(found[0], found[1]);
 }

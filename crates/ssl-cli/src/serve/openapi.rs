@@ -1,4 +1,4 @@
-//! `/openapi.json`: every route with what it takes and gives. Source: OpenAPI 3.1.
+//! `/openapi.json`: every route with what it takes and gives. Source: `OpenAPI` 3.1.
 
 use serde_json::{Map, Value, json};
 
@@ -335,6 +335,6 @@ mod tests {
             .flat_map(|methods| methods.as_object().expect("methods").values())
             .map(|one| &one["operationId"])
             .collect();
-        assert_eq!(names.len(), names.iter().map(|name| name.to_string()).collect::<BTreeSet<_>>().len());
+        assert_eq!(names.len(), names.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len());
     }
 }

@@ -20,7 +20,7 @@ use super::fault::Fault;
 use super::*;
 
 /// A server of a model that nobody trained, of letters and of the marks that conversations are tuned with.
-fn sample(kind: Option<TaskKind>) -> Arc<Served> {
+fn sample(kind: Option<&TaskKind>) -> Arc<Served> {
     let specials = ["<|user|>", "<|assistant|>"].map(str::to_owned);
     let vocab = Vocab::train(
         std::iter::once("user: a\nassistant: b\nsystem <|endoftext|>".repeat(9)),
@@ -46,7 +46,7 @@ fn sample(kind: Option<TaskKind>) -> Arc<Served> {
     let second = Duration::from_secs(1);
     Arc::new(Served {
         engine: Engine::start(model, tch::Device::Cpu, engine::Limits::default()),
-        turns: Turns::of(kind.as_ref(), &vocab, Reader::Causal).expect("turns"),
+        turns: Turns::of(kind, &vocab, Reader::Causal).expect("turns"),
         vocab,
         objective: ObjectiveConfig::Causal {},
         skill: None,
@@ -118,7 +118,7 @@ fn work_on_the_model_that_panics_or_takes_too_long_leaves_it_as_it_was() {
         let found = loop {
             match served.on_model(fine).await {
                 Err(fault) if fault == Fault::busy() && begun.elapsed() < Duration::from_secs(5) => {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
                 found => break found,
             }
@@ -130,7 +130,7 @@ fn work_on_the_model_that_panics_or_takes_too_long_leaves_it_as_it_was() {
 #[test]
 fn a_conversation_is_read_as_it_was_tuned_and_users_write_no_marks() {
     let kind: ChatConfig = serde_json::from_str("{}").expect("defaults");
-    let (tuned, plain) = (sample(Some(TaskKind::Chat(kind))), sample(None));
+    let (tuned, plain) = (sample(Some(&TaskKind::Chat(kind))), sample(None));
     let ask = |text: &str| {
         let turn = |role: &str, text: &str| json!({ "role": role, "content": text });
         let turns = json!({ "messages": [turn("user", "a"), turn("assistant", "b"), turn("user", text)] });

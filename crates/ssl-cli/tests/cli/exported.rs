@@ -12,8 +12,10 @@ fn trained(model: &str) -> Place {
     let (begin, end) = (RUN.find("[model.gpt]").expect("a model"), RUN.find("[optim.adamw]").expect("an optimizer"));
     let run = format!("{}{model}\n{}", &RUN[..begin], &RUN[end..]);
     let run = run.replace("[data.tokenizer.char]", "[data.tokenizer.byte-bpe]\nvocab-tokens = 300");
-    place
-        .write("run.toml", run.replace("steps = 40", "steps = 10").replace("[\"text\"]", &format!("[{:?}]", place.path("text"))));
+    place.write(
+        "run.toml",
+        run.replace("steps = 40", "steps = 10").replace("[\"text\"]", &format!("[\"{}\"]", place.path("text").display())),
+    );
     place.ssl(&["train", "run.toml", "--out", "out", "--quiet"]).says(0, &[]);
     place
 }

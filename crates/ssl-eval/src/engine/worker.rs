@@ -237,6 +237,8 @@ impl Worker {
                 }
             }
         }
+        // Whoever hears of an end finds its tokens counted.
+        self.show();
         let mut ends = ends.into_iter();
         self.leave(|_| ends.next().flatten());
     }

@@ -183,11 +183,15 @@ impl Value {
             }
             Self::Ints(values) => {
                 list(I32, values.len(), out);
-                values.iter().for_each(|value| out.extend(value.to_le_bytes()));
+                for value in values {
+                    out.extend(value.to_le_bytes());
+                }
             }
             Self::Texts(values) => {
                 list(TEXT, values.len(), out);
-                values.iter().for_each(|value| text(value, out));
+                for value in values {
+                    text(value, out);
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ fn adapt(place: &Place, task: &str) {
 #[test]
 fn classes_are_told_with_their_probabilities() {
     let place = place();
-    let row = |i: usize| if i % 2 == 0 { format!("light\tthe lamp {i}\n") } else { format!("post\ta letter {i}\n") };
+    let row = |i: usize| if i.is_multiple_of(2) { format!("light\tthe lamp {i}\n") } else { format!("post\ta letter {i}\n") };
     place.write("train.tsv", "label\ttext\n".to_owned() + &(0..40).map(row).collect::<String>());
     adapt(&place, "train = [\"train.tsv\"]\n[task.kind.classification]\ntext = \"{text}\"\n");
     let server = Server::start(&place, &[]);
