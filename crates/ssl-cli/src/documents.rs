@@ -148,15 +148,16 @@ impl Answering {
         }
     }
 
-    /// Answers one question.
+    /// Answers one question. `stop` ends it.
     pub(crate) fn answer(
         &self,
         model: &dyn Model,
         index: &Index,
         asked: &Asked,
         calibration: &Calibration,
+        stop: &dyn Fn(f64) -> bool,
     ) -> Result<Answered, ssl_eval::Error> {
-        let candidates = self.candidates(model, index, std::slice::from_ref(asked), &|_| false)?;
+        let candidates = self.candidates(model, index, std::slice::from_ref(asked), stop)?;
         Ok(answered(index, asked, candidates.first().map_or(&[], Vec::as_slice), calibration))
     }
 }

@@ -5,7 +5,8 @@
 //! al. 2024, "Taming throughput-latency tradeoff in LLM inference with Sarathi-Serve", section 4 (pieces of prompts beside
 //! running texts). What was read of a finished text is kept for a while, and a prompt that begins alike starts from there.
 //!
-//! What a text becomes is a function of its request: neither who runs beside it nor how its prompt is cut changes a draw.
+//! What a text becomes is a function of its request, whoever runs beside it and however its prompt is cut: up to the rounding of sums,
+//! whose order follows how many rows a step has, and which two all but equal logits could show.
 
 mod kept;
 mod text;

@@ -80,7 +80,7 @@ fn a_bert_fills_gaps_from_both_sides() {
     let vocab = full();
     let model = built(&bert(), &vocab);
     let scorer = scorer(&*model, &vocab, Form::Both, &bert());
-    let found = scorer.fill("the [MASK] fox jumps over[MASK] dog", 5).expect("candidates");
+    let found = scorer.fill("the [MASK] fox jumps over[MASK] dog", 5, &|_| false).expect("candidates");
     let [class, end, mask] = [CLASS, END, MASK].map(|name| vocab.special(name).expect("a special token"));
     let [before, between, after] = ["the", " fox jumps over", " dog"].map(|part| vocab.encode(part).expect("ids"));
     let ids = [vec![class], before.clone(), vec![mask], between.clone(), vec![mask], after, vec![end]].concat();
@@ -105,19 +105,25 @@ fn a_space_before_a_gap_is_the_candidate_s_where_words_have_it() {
     let words = full();
     let model = built(&bert(), &words);
     let one = scorer(&*model, &words, Form::Both, &bert());
-    assert_eq!(one.fill("the [MASK] fox", 3).expect("candidates"), one.fill("the[MASK] fox", 3).expect("candidates"));
+    assert_eq!(
+        one.fill("the [MASK] fox", 3, &|_| false).expect("candidates"),
+        one.fill("the[MASK] fox", 3, &|_| false).expect("candidates")
+    );
     let specials = [PAD, CLASS, END, MASK].map(String::from);
     let letters = Vocab::train(std::iter::once(TEXT.to_owned()), &TokenizerConfig::Char {}, &specials).expect("a vocabulary");
     let model = built(&bert(), &letters);
     let one = scorer(&*model, &letters, Form::Both, &bert());
-    assert_ne!(one.fill("the [MASK]ox", 3).expect("candidates"), one.fill("the[MASK]ox", 3).expect("candidates"));
+    assert_ne!(
+        one.fill("the [MASK]ox", 3, &|_| false).expect("candidates"),
+        one.fill("the[MASK]ox", 3, &|_| false).expect("candidates")
+    );
 }
 
 #[test]
 fn a_diffusion_never_answers_with_a_mask() {
     let vocab = vocab(&[PAD, MASK]);
     let model = built(&gpt(), &vocab);
-    let found = scorer(&*model, &vocab, Form::Both, &gpt()).fill("the [MASK] fox", 1000).expect("candidates");
+    let found = scorer(&*model, &vocab, Form::Both, &gpt()).fill("the [MASK] fox", 1000, &|_| false).expect("candidates");
     let mask = vocab.special(MASK).expect("a mask");
     let all = &found[0];
     assert_eq!(all.len(), vocab.size() as usize);
@@ -144,7 +150,7 @@ fn a_t5_fills_gaps_with_runs_one_after_another() {
     let scorer = scorer(&*model, &vocab, Form::Pair, &config);
     // So many candidates that none is left out.
     let most = vocab.size() as usize;
-    let found = scorer.fill("the [MASK] fox [MASK].", most).expect("candidates");
+    let found = scorer.fill("the [MASK] fox [MASK].", most, &|_| false).expect("candidates");
     let marks = [0, 1].map(|k| vocab.special(&sentinel(k)).expect("a mark"));
     let [a, b, c] = ["the", " fox", "."].map(|part| vocab.encode(part).expect("ids"));
     let source = [&a[..], &marks[..1], &b, &marks[1..], &c, &[vocab.separator()]].concat();
@@ -172,13 +178,13 @@ fn a_t5_fills_gaps_with_runs_one_after_another() {
 fn what_cannot_be_filled_is_told() {
     let vocab = full();
     let model = built(&gpt(), &vocab);
-    assert!(matches!(scorer(&*model, &vocab, Form::Causal, &gpt()).fill("a [MASK]", 1), Err(Error::NotFilling)));
+    assert!(matches!(scorer(&*model, &vocab, Form::Causal, &gpt()).fill("a [MASK]", 1, &|_| false), Err(Error::NotFilling)));
     let model = built(&bert(), &vocab);
     let scorer = scorer(&*model, &vocab, Form::Both, &bert());
-    assert!(matches!(scorer.fill("no gap", 1), Err(Error::Gaps { gaps: 0, .. })));
-    assert!(matches!(scorer.fill(&"[MASK]".repeat(33), 1), Err(Error::Gaps { gaps: 33, most: 32 })));
+    assert!(matches!(scorer.fill("no gap", 1, &|_| false), Err(Error::Gaps { gaps: 0, .. })));
+    assert!(matches!(scorer.fill(&"[MASK]".repeat(33), 1, &|_| false), Err(Error::Gaps { gaps: 33, most: 32 })));
     let long = [TEXT, "[MASK]"].concat();
-    assert!(matches!(scorer.fill(&long, 1), Err(Error::TooLong { most: CONTEXT, .. })));
+    assert!(matches!(scorer.fill(&long, 1, &|_| false), Err(Error::TooLong { most: CONTEXT, .. })));
 }
 
 /// Every kind of model that has hidden states, with the form it reads.

@@ -199,7 +199,8 @@ impl Params {
             let shape = param.leaf.size();
             let axis = match (&shape[..], param.maps) {
                 ([_, _], Some((_, axis))) => axis,
-                ([rows, _], None) if *rows == i64::from(vocab) => 0,
+                // A table of positions may have as many rows.
+                ([rows, _], None) if *rows == i64::from(vocab) && !of_positions(&param.name) => 0,
                 _ => continue,
             };
             let weight = if axis == 0 { param.leaf.shallow_clone() } else { param.leaf.tr() };
@@ -247,6 +248,11 @@ impl Params {
             param.leaf.shallow_clone().copy_(&param.master);
         });
     }
+}
+
+/// Whether a table is one of positions, by Hugging Face's names.
+fn of_positions(name: &str) -> bool {
+    name.contains("wpe") || name.contains("position")
 }
 
 /// Keeps the seeds of weights apart from the other uses of a run's seed.

@@ -211,12 +211,12 @@ struct Texts {
   void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const {
     int64_t all = 0;
     for (int64_t i = 0; i < count; ++i) {
-      TORCH_CHECK(t[i] > 0 && from[i] >= 0, "a piece has tokens, and stands behind others");
+      TORCH_CHECK(t[i] > 0 && t[i] <= q.size(2) - all && from[i] >= 0, "a piece has tokens, and stands behind others");
       all += t[i];
       for (const at::Tensor* x : {keys[i], values[i]})
-        TORCH_CHECK(x->is_cpu() && x->dim() == 4 && x->size(0) == 1 && x->size(1) == k.size(1) && x->size(2) >= from[i] + t[i] &&
+        TORCH_CHECK(x->is_cpu() && x->dim() == 4 && x->size(0) == 1 && x->size(1) == k.size(1) && t[i] <= x->size(2) && from[i] <= x->size(2) - t[i] &&
                         x->size(3) == k.size(3) && x->stride(3) == 1 && x->scalar_type() == q.scalar_type(),
-                    "a table of ", x->sizes(), " has no room for ", from[i] + t[i], " keys ", k.sizes());
+                    "a table of ", x->sizes(), " has no room for ", t[i], " keys behind ", from[i], " of ", k.sizes());
     }
     TORCH_CHECK(q.is_cpu() && q.size(0) == 1 && q.size(2) == all && k.size(2) == all && v.size(2) == all, "pieces of ", all,
                 " tokens do not make up queries ", q.sizes());

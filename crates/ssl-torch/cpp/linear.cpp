@@ -80,7 +80,7 @@ namespace {
 template <typename F>
 void in_pieces(const Map& m, F loop) {
   constexpr int64_t PIECE = 64;
-  const int64_t pieces = (m.out + PIECE - 1) / PIECE, work = m.rows * m.in * PIECE;
+  const int64_t pieces = (m.out + PIECE - 1) / PIECE, work = std::max<int64_t>(1, m.rows * m.in * PIECE);
   // A thread is worth waking for some microseconds of work.
   at::parallel_for(0, pieces, std::max<int64_t>(1, (1 << 15) / work), [&](int64_t from, int64_t to) {
     loop(m, from * PIECE, std::min(to * PIECE, m.out));

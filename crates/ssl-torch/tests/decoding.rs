@@ -63,6 +63,13 @@ fn a_table_without_room_and_pieces_that_do_not_add_up_are_refused() {
     let tables = (x(10), x(10));
     let read = |from, count, t| attention_texts(&x(t), &x(t), &x(t), &[Part { tables: &tables, from, count }], 1.0);
     assert!(read(6, 4, 4).is_ok() && read(7, 4, 4).is_err() && read(0, 4, 5).is_err() && read(-1, 4, 4).is_err());
+    assert!(read(i64::MAX, 4, 4).is_err() && read(0, i64::MAX, 4).is_err());
+}
+
+#[test]
+fn no_rows_make_no_rows() {
+    let none = linear_few(&numbers(&[0, 5], 1), &numbers(&[3, 5], 2), false, None).expect("a map");
+    assert_eq!(none.size(), [0, 3]);
 }
 
 #[test]

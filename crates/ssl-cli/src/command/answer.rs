@@ -64,7 +64,9 @@ pub(crate) fn run(session: &Session, args: &AnswerArgs) -> Result<Outcome> {
         }
         let asked = finder.find(question)?;
         answered.push(match answers {
-            Some((opened, answering)) => answering.answer(opened.model.as_ref(), &index, &asked, &calibration)?,
+            Some((opened, answering)) => {
+                answering.answer(opened.model.as_ref(), &index, &asked, &calibration, &|_| signal::requested())?
+            }
             None => passages(&index, &asked),
         });
     }

@@ -13,7 +13,7 @@ pub(crate) fn run(session: &Session, args: &FillArgs) -> Result<Outcome> {
     let opened = open(session, &args.checkpoint)?;
     let (form, start, device) = (opened.objective().form(), opened.shape.config.start_token(), opened.params.device());
     let scorer = Scorer::new(opened.model.as_ref(), opened.vocab()?, form, start, device)?;
-    let gaps = scorer.fill(&args.text, usize::from(args.top_k))?;
+    let gaps = scorer.fill(&args.text, usize::from(args.top_k), &|_| false)?;
     // White space alone, and nothing, are seen between quotation marks.
     let shown = |text: &str| if text.trim().is_empty() { format!("{text:?}") } else { text.trim().to_owned() };
     let line = |one: &Candidate| format!("{:6.2} %  {}", 100.0 * one.probability, shown(&one.text));

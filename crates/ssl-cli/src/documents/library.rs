@@ -40,12 +40,17 @@ impl Library {
         self.index.documents()
     }
 
-    /// Answers a question, or says that it is not sure.
+    /// Answers a question, or says that it is not sure. `stop` ends it.
     ///
     /// # Errors
     /// When an operation fails.
-    pub(crate) fn answer(&self, model: &dyn Model, question: String) -> Result<Answered, ssl_eval::Error> {
+    pub(crate) fn answer(
+        &self,
+        model: &dyn Model,
+        question: String,
+        stop: &dyn Fn(f64) -> bool,
+    ) -> Result<Answered, ssl_eval::Error> {
         let found = self.index.search(&question, usize::from(PASSAGES));
-        self.answering.answer(model, &self.index, &Asked { question, found }, &self.calibration)
+        self.answering.answer(model, &self.index, &Asked { question, found }, &self.calibration, stop)
     }
 }

@@ -110,7 +110,9 @@ async fn named(served: &Served, routes: &[&'static str], mut request: Request, n
     let new = || format!("{:016x}", RandomState::new().hash_one(NUMBER.fetch_add(1, Ordering::Relaxed)));
     let name = given.map_or_else(new, str::to_owned);
     // What nobody serves is counted as one, so that a client cannot make up counters.
-    let route = routes.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
+    let path = request.uri().path();
+    let is = |route: &str| route == path || route.split_once('{').is_some_and(|(before, _)| path.starts_with(before));
+    let route = routes.iter().find(|route| is(route)).copied().unwrap_or("other");
     request.extensions_mut().insert(Name(name.clone()));
     let mut response = next.run(request).await;
     if let Ok(name) = HeaderValue::from_str(&name) {

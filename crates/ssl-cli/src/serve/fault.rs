@@ -48,7 +48,10 @@ impl Fault {
 
     /// Nothing came of it in time.
     pub(super) fn late() -> Self {
-        let fault = Self::new(StatusCode::SERVICE_UNAVAILABLE, "there was no time to begin; try again later");
+        let fault = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the time that a request may take ran out; try again later, or ask for less",
+        );
         Self { again: Some(AGAIN), ..fault.coded("timeout") }
     }
 

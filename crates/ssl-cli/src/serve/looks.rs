@@ -67,6 +67,11 @@ fn ids(ask: &Ask, served: &Served) -> Result<Vec<Vec<u32>>> {
         Input::Ids(ids) => Ok(ids),
     });
     let ids = ids.collect::<Result<Vec<_>>>()?;
+    let most = served.longest();
+    if let Some(long) = ids.iter().find(|ids| ids.len() > most) {
+        let message = format!("input holds a text of {} tokens, and at most {most} are read", long.len());
+        return Err(Fault::param("input", message));
+    }
     if ids.iter().any(Vec::is_empty) {
         return Err(Fault::param("input", "input holds a text without a token"));
     }
@@ -80,8 +85,8 @@ pub(super) async fn fill_mask(State(served): State<Arc<Served>>, request: Reques
     if !served.about.fills {
         return Err(Fault::unfit(format!("this model does not fill gaps; {}", served.can())));
     }
-    let work = move |served: &Served, model: &dyn Model, device, _: &dyn Fn(f64) -> bool| {
-        served.scorer(model, device)?.fill(&text, top_k)
+    let work = move |served: &Served, model: &dyn Model, device, stop: &dyn Fn(f64) -> bool| {
+        served.scorer(model, device)?.fill(&text, top_k, stop)
     };
     let gaps = served.on_model(work).await?;
     let gaps: Vec<Value> = gaps.iter().map(|gap| json!({ "candidates": gap.iter().map(told).collect::<Vec<_>>() })).collect();

@@ -16,6 +16,10 @@ const STOPS: usize = 4;
 const STOP_BYTES: usize = 256;
 /// The most alternatives beside a token.
 const ALTERNATIVES: i64 = 20;
+/// The most entries of `logit_bias`.
+const BIASES: usize = 1024;
+/// The most log-probabilities that one request may be told, over all its texts.
+const TOLD: usize = 1 << 20;
 /// Tokens of a completion that does not say how many. Source: OpenAI's interface.
 const USUAL_TOKENS: i64 = 16;
 
@@ -87,7 +91,7 @@ impl Order {
             order.request.echo = echo;
             order.told_ends = std::mem::take(&mut order.request.ends);
         }
-        Ok(order)
+        order.within(served.about.context)
     }
 
     /// What a conversation asks; `ends` are ids and `stops` texts that begin another's turn.
@@ -113,7 +117,22 @@ impl Order {
         let mut order = Self::common(ask, served, prompts, max_tokens, logprobs.map(|_| top.unwrap_or(0)))?;
         order.request.ends.extend(ends);
         order.stops.extend(own_stops);
-        Ok(order)
+        order.within(served.about.context)
+    }
+
+    /// Refuses more log-probabilities than fit in memory many times over.
+    fn within(self, context: usize) -> Result<Self> {
+        let Some(alternatives) = self.request.logprobs else { return Ok(self) };
+        let prompts: usize = self.prompts.iter().map(|prompt| prompt.ids.len()).sum();
+        let written = self.prompts.len() * self.request.max_tokens.min(context);
+        let tokens = self.n * (written + if self.request.echo { prompts } else { 0 });
+        let told = tokens.saturating_mul(1 + alternatives);
+        if told > TOLD {
+            let message =
+                format!("{told} log-probabilities are asked for, and at most {TOLD} are told; ask for fewer texts at once");
+            return Err(Fault::param("logprobs", message));
+        }
+        Ok(self)
     }
 
     fn common(ask: &Ask, served: &Served, prompts: Vec<Prompt>, max_tokens: usize, logprobs: Option<usize>) -> Result<Self> {
@@ -171,11 +190,16 @@ fn sampling(ask: &Ask, vocab_size: u32) -> Result<Sampling> {
 fn bias(ask: &Ask, vocab_size: u32) -> Result<Vec<(u32, f32)>> {
     let fields = match ask.get("logit_bias") {
         None => return Ok(Vec::new()),
-        Some(Value::Object(fields)) => fields,
+        Some(Value::Object(fields)) if fields.len() <= BIASES => fields,
+        Some(Value::Object(fields)) => {
+            let message = format!("logit_bias names {} ids, and at most {BIASES} are looked at", fields.len());
+            return Err(Fault::param("logit_bias", message));
+        }
         Some(value) => return Err(wrong("logit_bias", value, "an object")),
     };
     let one = |(id, bias): (&String, &Value)| {
-        let id = id.parse().ok().filter(|&id| id < vocab_size);
+        // One id has one name: "+1" and "01" are none.
+        let id = id.parse().ok().filter(|&found: &u32| found < vocab_size && found.to_string() == *id);
         let id = id.ok_or_else(|| Fault::param("logit_bias", format!("logit_bias names ids below {vocab_size}")))?;
         let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
         let bias = bias.ok_or_else(|| Fault::param("logit_bias", "logit_bias gives numbers from -100 to 100"))?;

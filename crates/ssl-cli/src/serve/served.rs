@@ -26,6 +26,9 @@ use crate::rewrite::Rewriter;
 /// Works on the whole model that may wait on threads of their own.
 pub(super) const TURNS: usize = 4;
 
+/// Windows of one text that are read without a break.
+const WINDOWS: usize = 64;
+
 /// What every request is answered from.
 pub(super) struct Served {
     /// The model, which writes many texts at once.
@@ -158,6 +161,11 @@ impl Served {
             done = done => Ok(done.map_err(|_| Fault::ours("the work on the model broke off"))???),
             () = self.over(begun) => Err(Fault::late()),
         }
+    }
+
+    /// The most tokens of a text that is read window by window, while others wait for the model.
+    pub(super) fn longest(&self) -> usize {
+        self.about.context.saturating_mul(WINDOWS)
     }
 
     /// Refuses a request for another model.

@@ -50,9 +50,9 @@ pub(super) async fn answer(State(served): State<Arc<Served>>, request: Request) 
 
 /// What the documents say, with the places where they do.
 async fn from_documents(served: &Arc<Served>, question: String) -> Result<Json<Value>> {
-    let work = move |served: &Served, model: &dyn Model, _, _: &dyn Fn(f64) -> bool| {
+    let work = move |served: &Served, model: &dyn Model, _, stop: &dyn Fn(f64) -> bool| {
         let library = served.library.as_ref().ok_or(ssl_eval::Error::Empty)?;
-        library.answer(model, question)
+        library.answer(model, question, stop)
     };
     let answered = served.on_model(work).await?;
     Ok(Json(json!({
@@ -106,6 +106,13 @@ type Rewrite = fn(
 async fn rewrite(served: Arc<Served>, request: Request, how: Rewrite) -> Result<Json<Value>> {
     let ask = body::read(&served, request).await?;
     let source = text(&ask, "text")?;
+    let work = move |served: &Served| Ok((served.vocab.encode_foreign(&source)?.len(), source));
+    let (tokens, source) = served.aside(work).await?;
+    if tokens > served.longest() {
+        let message =
+            format!("text has {tokens} tokens, and at most {} are read; the verbs of ssl read any number", served.longest());
+        return Err(Fault::param("text", message));
+    }
     let work = move |served: &Served, model: &dyn Model, _, left: &dyn Fn(f64) -> bool| {
         let rewriter = served.rewriter.as_ref().ok_or(ssl_eval::Error::NoDecoder)?;
         let mut written = String::new();

@@ -263,6 +263,8 @@ fn refuses(server: &Server) {
         ("logit_bias", json!({ "x": 1 })),
         ("logit_bias", json!({ "99999": 1 })),
         ("logit_bias", json!({ "1": 1000 })),
+        ("logit_bias", json!({ "+1": 1 })),
+        ("logit_bias", (0..2000).map(|id| (id.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into()),
         ("logit_bias", json!([])),
         ("seed", json!(0.5)),
         ("stream", json!("yes")),

@@ -162,8 +162,11 @@ impl Text {
 
     /// Asks for drafts behind the token that was drawn last, after `kept` tokens were read and stayed; no more than may be written.
     pub(super) fn foretell(&mut self, decoder: &dyn Decode, kept: usize, context: usize) {
-        let cache = &mut self.cache;
+        let (tokens, cache) = (self.cache.tokens, &mut self.cache);
         let drafts = ssl_torch::guard(|| tch::no_grad(|| decoder.draft(cache, kept as i64)));
+        if drafts.is_err() {
+            self.cache.tokens = tokens;
+        }
         let room = self.request.max_tokens.saturating_sub(self.written() + 1).min(context.saturating_sub(self.ids.len() + 1));
         // A draft is never needed: whoever cannot make one goes on without.
         self.drafts = if self.is_prompt() { Vec::new() } else { drafts.unwrap_or_default() };

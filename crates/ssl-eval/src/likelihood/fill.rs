@@ -28,12 +28,12 @@ type Run = (Vec<u32>, f64);
 
 impl Scorer<'_> {
     /// For each `[MASK]` of a text the `top_k` likeliest candidates, the best first. A space before a gap is the candidate's, where the
-    /// vocabulary joins spaces to the words after them.
+    /// vocabulary joins spaces to the words after them. `stop` ends it.
     ///
     /// # Errors
     /// When the model fills no gaps, the text has none, more than 32, or more tokens than are read at once, the model's output is not
     /// finite, or an operation fails.
-    pub fn fill(&self, text: &str, top_k: usize) -> Result<Vec<Vec<Candidate>>> {
+    pub fn fill(&self, text: &str, top_k: usize, stop: &dyn Fn(f64) -> bool) -> Result<Vec<Vec<Candidate>>> {
         let parts: Vec<&str> = text.split(MASK).collect();
         let gaps = parts.len() - 1;
         if !(1..=GAPS).contains(&gaps) {
@@ -52,7 +52,7 @@ impl Scorer<'_> {
                 let mut plan = Plan::default();
                 let masks: Vec<usize> = gaps_of(&parts).map(|at| 1 + at).collect();
                 plan.push(0, Row { source: Vec::new(), ids: row }, masks.into_iter().map(|at| (at..at + 1, at..at + 1)));
-                let places = self.places(&plan, top_k, &|_| false)?.into_iter().flatten();
+                let places = self.places(&plan, top_k, stop)?.into_iter().flatten();
                 let of = |(id, p): (u32, f64)| self.candidate(vec![id], p, &specials);
                 Ok(places.map(|place| place.likeliest.into_iter().map(of).collect()).collect())
             }
@@ -66,7 +66,7 @@ impl Scorer<'_> {
                 let mut filled = Vec::with_capacity(gaps);
                 for mark in marks {
                     target.push(mark);
-                    let runs = self.runs(&source, &target, top_k.max(BEAM), &specials)?;
+                    let runs = self.runs(&source, &target, top_k.max(BEAM), &specials, stop)?;
                     target.extend(runs.first().iter().flat_map(|(run, _)| run));
                     filled
                         .push(runs.into_iter().take(top_k).map(|(run, log)| self.candidate(run, log.exp(), &specials)).collect());
@@ -78,7 +78,14 @@ impl Scorer<'_> {
     }
 
     /// The likeliest runs after `target`, each up to a special token that ends it, by a beam of `width`.
-    fn runs(&self, source: &[u32], target: &[u32], width: usize, specials: &BTreeSet<u32>) -> Result<Vec<Run>> {
+    fn runs(
+        &self,
+        source: &[u32],
+        target: &[u32],
+        width: usize,
+        specials: &BTreeSet<u32>,
+        stop: &dyn Fn(f64) -> bool,
+    ) -> Result<Vec<Run>> {
         let (mut open, mut ended): (Vec<Run>, Vec<Run>) = (vec![(Vec::new(), 0.0)], Vec::new());
         for _ in 0..=RUN_TOKENS {
             let mut plan = Plan::default();
@@ -89,7 +96,7 @@ impl Scorer<'_> {
                 plan.push(0, Row { source: source.to_vec(), ids }, [(0..0, asked)]);
             }
             let mut longer: Vec<Run> = Vec::new();
-            for ((run, log), place) in open.iter().zip(self.places(&plan, width, &|_| false)?.into_iter().flatten()) {
+            for ((run, log), place) in open.iter().zip(self.places(&plan, width, stop)?.into_iter().flatten()) {
                 let (ends, goes_on): (Vec<_>, Vec<_>) = place.likeliest.into_iter().partition(|(id, _)| specials.contains(id));
                 // Whatever ends a run, it is the same run.
                 let end: f64 = ends.iter().map(|(_, p)| p).sum();

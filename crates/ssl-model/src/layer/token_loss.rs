@@ -76,7 +76,9 @@ pub fn token_logits(hidden_btd: &Tensor, head_vd: &Tensor, bias_v: Option<&Tenso
 fn barred(bias_v: Option<&Tensor>, head_vd: &Tensor, never: Option<i64>) -> Option<Tensor> {
     let Some(id) = never else { return bias_v.map(Tensor::shallow_clone) };
     let v = head_vd.size()[0];
-    let barrier = Tensor::zeros([v], (head_vd.kind(), head_vd.device()));
+    // Weights of eight bits have biases of their own.
+    let kind = if head_vd.kind() == Kind::Int8 { Kind::Float } else { head_vd.kind() };
+    let barrier = Tensor::zeros([v], (kind, head_vd.device()));
     // Far below any logit and still finite, so that no product with it is undefined.
     let _ = barrier.narrow(0, id, 1).fill_(-1e9);
     Some(bias_v.map_or_else(|| barrier.shallow_clone(), |bias| bias + &barrier))
