@@ -20,6 +20,9 @@ use crate::outcome::Refusal;
 
 /// Windows that are written from at once, where a model takes several.
 const TOGETHER: usize = 8;
+/// A token has fewer bytes than this, mostly.
+const LETTERS_A_TOKEN: usize = 16;
+
 /// How a model writes one text from another.
 pub(crate) struct Rewriter {
     encoder: Encoder,
@@ -129,7 +132,15 @@ impl Rewriter {
             let mut from = sentence.bytes.start;
             while from < sentence.bytes.end {
                 let rest = &text[from..sentence.bytes.end];
-                let ids = self.encoder.vocab().encode_with_offsets(rest)?;
+                // No more of a long sentence than holds what is read at once.
+                let mut reach = self.room.saturating_mul(LETTERS_A_TOKEN);
+                let ids = loop {
+                    let ids = self.encoder.vocab().encode_with_offsets(&rest[..rest.floor_char_boundary(reach)])?;
+                    if ids.len() > self.room || reach >= rest.len() {
+                        break ids;
+                    }
+                    reach = reach.saturating_mul(2);
+                };
                 let (end, tokens) = match ids.get(self.room) {
                     None => (rest.len(), ids.len()),
                     Some((_, bytes)) => {

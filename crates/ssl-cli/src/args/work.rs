@@ -12,8 +12,9 @@ use super::generate::share;
 pub(crate) struct AnswerArgs {
     /// A model that answers: adapted to extraction, or one that writes. Without one, documents are indexed and passages found
     pub(crate) checkpoint: Option<PathBuf>,
-    /// Files, folders or globs to answer from: text, Markdown, JSON lines, pages; only what changed is read into the index again
-    #[arg(long, value_name = "PATH", num_args = 1.., requires = "index")]
+    /// A file, folder or glob to answer from: text, Markdown, JSON lines, pages; may be repeated. The index then holds these and no others;
+    /// only what changed is read again
+    #[arg(long, value_name = "PATH", requires = "index")]
     pub(crate) documents: Vec<PathBuf>,
     /// The folder of the index; what it holds is asked where no --documents are named
     #[arg(long, value_name = "DIR")]

@@ -54,6 +54,9 @@ pub(crate) fn run(session: &Session, args: &AnswerArgs) -> Result<Outcome> {
         return calibrate::run(session, file, args.precision, &finder, (opened, answering), dir, of);
     }
     let learned = of.as_deref().map(|of| Calibration::load(dir, of)).transpose()?.flatten();
+    if learned.is_none() && of.is_some() && Calibration::exists(dir) {
+        session.progress.say("the index was calibrated for another model or number of passages: what it learned is not used");
+    }
     let mut calibration = learned.unwrap_or_default();
     calibration.threshold = args.threshold.unwrap_or(calibration.threshold);
     let questions = questions(args)?;

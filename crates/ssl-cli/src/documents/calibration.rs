@@ -120,6 +120,11 @@ impl Calibration {
         Ok(Some(read).filter(|read| read.learned.as_ref().is_some_and(|learned| learned.of == of)))
     }
 
+    /// Whether there is one beside an index, learned for whatever.
+    pub(crate) fn exists(dir: &Path) -> bool {
+        dir.join(CALIBRATION).exists()
+    }
+
     /// Writes it beside an index, whole or not at all.
     pub(crate) fn save(&self, dir: &Path) -> Result<()> {
         let path = dir.join(CALIBRATION);

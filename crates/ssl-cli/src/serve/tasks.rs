@@ -42,6 +42,12 @@ pub(super) async fn classify(State(served): State<Arc<Served>>, request: Request
 pub(super) async fn answer(State(served): State<Arc<Served>>, request: Request) -> Result<Json<Value>> {
     let ask = body::read(&served, request).await?;
     let question = text(&ask, "question")?;
+    let work = move |served: &Served| Ok((served.vocab.encode_foreign(&question)?.len(), question));
+    let (tokens, question) = served.aside(work).await?;
+    if tokens > served.limits.prompt {
+        let message = format!("question has {tokens} tokens, and at most {} are read", served.limits.prompt);
+        return Err(Fault::param("question", message));
+    }
     if ask.text("passage")?.is_none() && served.library.is_some() {
         return from_documents(&served, question).await;
     }

@@ -99,6 +99,9 @@ fn a_file_for_llama_cpp_is_whole_or_not_there() {
     }
     assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
     // What it was before stays where there is no room.
+    place.write("mine.txt", "kept");
+    place.ssl(&["export", "out", "--out", "mine.txt", "--format", "gguf"]).says(2, &["is no GGUF", "name a new file"]);
+    assert_eq!(place.read("mine.txt"), "kept");
     let before = fs::read(place.path("a.gguf")).expect("a file");
     place.sh("trap '' XFSZ; ulimit -f 8; exec \"$0\" export out --out a.gguf").says(4, &["cannot write", "hint:"]);
     assert_eq!(fs::read(place.path("a.gguf")).expect("a file"), before);

@@ -63,16 +63,26 @@ impl Bm25 {
         let n = self.lengths.len() as f64;
         let mean = (self.all as f64 / n.max(1.0)).max(1.0);
         let mut scores = vec![0.0_f64; self.lengths.len()];
+        // A term that is asked for again and again is looked up once.
+        let (mut asked, mut places): (Vec<(u32, f64)>, HashMap<u32, usize>) = (Vec::new(), HashMap::new());
         terms(question, &mut |term| {
-            let Some(&id) = self.ids.get(term) else { return };
+            if let Some(&id) = self.ids.get(term) {
+                let at = *places.entry(id).or_insert_with(|| {
+                    asked.push((id, 0.0));
+                    asked.len() - 1
+                });
+                asked[at].1 += 1.0;
+            }
+        });
+        for (id, times) in asked {
             let postings = &self.postings[id as usize];
             let with = postings.len() as f64;
             let weight = (1.0 + (n - with + 0.5) / (with + 0.5)).ln();
             for &(passage, count) in postings {
                 let (count, length) = (f64::from(count), f64::from(self.lengths[passage as usize]));
-                scores[passage as usize] += weight * count / (count + K1 * (1.0 - B + B * length / mean));
+                scores[passage as usize] += times * weight * count / (count + K1 * (1.0 - B + B * length / mean));
             }
-        });
+        }
         let mut found: Vec<(usize, f64)> = scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0).collect();
         let best_first = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if most > 0 && most < found.len() {

@@ -29,6 +29,13 @@ pub(super) fn run(
     let calibration = Calibration::learn(&judged, wanted, of);
     calibration.save(dir)?;
     let human = calibration.learned.as_ref().map_or_else(String::new, |learned| {
+        if learned.coverage == 0.0 {
+            let wanted = 100.0 * learned.wanted;
+            return format!(
+                "{} questions: no threshold makes {wanted:.1} % of the answers right; nothing will be answered",
+                learned.questions
+            );
+        }
         format!(
             "{} questions: from probability {:.3} on, {:.1} % of the answers are right ({:.1} % were wanted), and {:.1} % of the \
              questions are answered",

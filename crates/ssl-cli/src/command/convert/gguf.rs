@@ -1,5 +1,9 @@
 //! A GGUF: what llama.cpp must know beside the weights, which is the tokenizer.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 use ssl_data::objective::Form;
@@ -23,6 +27,7 @@ const UNUSED: i32 = 5;
 pub(super) fn export(session: &Session, args: &ExportArgs) -> Result<Outcome> {
     let opened = open(session, &args.from)?;
     refuse(&opened)?;
+    spare(&args.out)?;
     let vocab = opened.vocab()?;
     let name = args.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut about = vec![("general.name".to_owned(), Value::Text(name))];
@@ -40,6 +45,17 @@ pub(super) fn export(session: &Session, args: &ExportArgs) -> Result<Outcome> {
     let json = json!({ "out": args.out, "from": opened.dir, "params": params.count(), "bytes": bytes });
     let human = format!("{}: {} weights and tokenizer, {:.1} MB", args.out.display(), params.count(), bytes as f64 / 1e6);
     Ok(Outcome { json, human, code: 0 })
+}
+
+/// A GGUF may be written anew; another file of that name is somebody's.
+fn spare(out: &Path) -> Result<()> {
+    let mut magic = Vec::new();
+    // What cannot be read is told when it is to be written.
+    let Ok(read) = File::open(out).and_then(|file| file.take(4).read_to_end(&mut magic)) else { return Ok(()) };
+    if read > 0 && magic != b"GGUF" {
+        return Err(Refusal::usage(format!("{} is there, and is no GGUF", out.display()), "name a new file"));
+    }
+    Ok(())
 }
 
 /// What llama.cpp would not compute as the model does is not written.
