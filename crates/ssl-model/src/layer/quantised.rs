@@ -25,7 +25,10 @@ pub fn quantised(weight_oi: &Tensor) -> Tensor {
 /// Such rows as fp32, `[n, in + 4]` to `[n, in]`.
 pub(super) fn restored(rows: &Tensor) -> Tensor {
     let width = rows.size()[1] - SCALE;
-    let scales = rows.narrow(1, width, SCALE).copy().view_dtype(Kind::Float);
+    // Bytes of their own: among the others they may stand where no fp32 begins.
+    let scales = Tensor::empty([rows.size()[0], SCALE], (Kind::Int8, rows.device()));
+    scales.shallow_clone().copy_(&rows.narrow(1, width, SCALE));
+    let scales = scales.view_dtype(Kind::Float);
     rows.narrow(1, 0, width).to_kind(Kind::Float) * scales
 }
 
