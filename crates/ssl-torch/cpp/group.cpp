@@ -9,6 +9,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <cstring>
+#include <mutex>
 
 // The stubs beside this file must give the class the size it has in the library. The number is the operand of `operator new`
 // in the library's own `ProcessGroupGloo::split`; read it again (objdump -d libtorch_cpu.so) when libtorch moves.
@@ -24,6 +25,18 @@ namespace {
 StorePtr& store_of(void* store) { return *static_cast<StorePtr*>(store); }
 
 c10d::Backend& group_of(void* group) { return **static_cast<GroupPtr*>(group); }
+
+// Begins a collective. c10d's recorder of them, one a process, notes a group's first before it takes its own lock (libtorch 2.11,
+// `FlightRecorder::recordWithResetEnabled`), so that groups of one process begin in turn. Only Gloo's are recorded, and do not wait to
+// begin, as NCCL's may.
+template <typename Begin>
+WorkPtr* begun(void* group, Begin begin) {
+  static std::mutex recorder;
+  c10d::Backend& of = group_of(group);
+  std::unique_lock<std::mutex> turn(recorder, std::defer_lock);
+  if (of.getBackendName() == "gloo") turn.lock();
+  return new WorkPtr(begin(of));
+}
 
 // c10d prints what it also throws, with its trace; the caller says it once, in its own words.
 void quiet() { FLAGS_caffe2_log_level = c10::GLOG_FATAL; }
@@ -103,7 +116,7 @@ void ssl_group_free(void* group) {
 int ssl_group_all_reduce(void* group, Handle tensor, void** work) {
   GUARD({
     std::vector<at::Tensor> tensors{*tensor};
-    *work = new WorkPtr(group_of(group).allreduce(tensors));
+    *work = begun(group, [&](c10d::Backend& of) { return of.allreduce(tensors); });
   })
 }
 
@@ -112,7 +125,7 @@ int ssl_group_reduce(void* group, Handle tensor, int root, void** work) {
     std::vector<at::Tensor> tensors{*tensor};
     c10d::ReduceOptions options;
     options.rootRank = root;
-    *work = new WorkPtr(group_of(group).reduce(tensors, options));
+    *work = begun(group, [&](c10d::Backend& of) { return of.reduce(tensors, options); });
   })
 }
 
@@ -121,33 +134,33 @@ int ssl_group_broadcast(void* group, Handle tensor, int root, void** work) {
     std::vector<at::Tensor> tensors{*tensor};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    *work = new WorkPtr(group_of(group).broadcast(tensors, options));
+    *work = begun(group, [&](c10d::Backend& of) { return of.broadcast(tensors, options); });
   })
 }
 
 int ssl_group_all_gather(void* group, Handle all, Handle own, void** work) {
-  GUARD(*work = new WorkPtr(group_of(group)._allgather_base(*all, *own)))
+  GUARD(*work = begun(group, [&](c10d::Backend& of) { return of._allgather_base(*all, *own); }))
 }
 
 int ssl_group_reduce_scatter(void* group, Handle own, Handle all, void** work) {
-  GUARD(*work = new WorkPtr(group_of(group)._reduce_scatter_base(*own, *all)))
+  GUARD(*work = begun(group, [&](c10d::Backend& of) { return of._reduce_scatter_base(*own, *all); }))
 }
 
 int ssl_group_send(void* group, Handle tensor, int to, void** work) {
   GUARD({
     std::vector<at::Tensor> tensors{*tensor};
-    *work = new WorkPtr(group_of(group).send(tensors, to, 0));
+    *work = begun(group, [&](c10d::Backend& of) { return of.send(tensors, to, 0); });
   })
 }
 
 int ssl_group_receive(void* group, Handle tensor, int from, void** work) {
   GUARD({
     std::vector<at::Tensor> tensors{*tensor};
-    *work = new WorkPtr(group_of(group).recv(tensors, from, 0));
+    *work = begun(group, [&](c10d::Backend& of) { return of.recv(tensors, from, 0); });
   })
 }
 
-int ssl_group_barrier(void* group, void** work) { GUARD(*work = new WorkPtr(group_of(group).barrier())) }
+int ssl_group_barrier(void* group, void** work) { GUARD(*work = begun(group, [&](c10d::Backend& of) { return of.barrier(); })) }
 
 // Waits for the end of a collective, which the group's timeout bounds.
 int ssl_work_wait(void* work) { GUARD((*static_cast<WorkPtr*>(work))->wait()) }

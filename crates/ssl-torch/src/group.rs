@@ -159,7 +159,8 @@ struct Inner {
     _store: Option<Store>,
 }
 
-// SAFETY: c10d's groups lock themselves: collectives may be begun and waited for on any thread.
+// SAFETY: c10d's groups lock themselves, and what they share in a process is locked in group.cpp: collectives may be begun and waited
+// for on any thread.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
