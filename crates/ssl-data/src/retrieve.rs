@@ -58,6 +58,9 @@ pub(crate) struct Source {
     path: String,
     /// The BLAKE3 hash of its bytes.
     digest: String,
+    /// Whether all of it could be read. What could not be is read again, and told again, each time.
+    #[serde(default)]
+    whole: bool,
 }
 
 /// One passage of a document.

@@ -102,6 +102,8 @@ fn only_what_changed_is_cut_again() {
     place.write("docs/new.txt", "Anchors are new.");
     place.write("docs/broken.jsonl", "{\"text\": 5}\n");
     assert_eq!(place.counts(), (5, 2, 2, 1));
+    // What cannot be read is told again.
+    assert_eq!(place.counts(), (5, 0, 0, 1));
     let index = Index::open(&place.path("index")).expect("opens");
     assert_eq!(best(&index, "anchor").0, "new.txt");
     assert!(index.search("parcel", 5).is_empty() && index.search("换", 5).is_empty());

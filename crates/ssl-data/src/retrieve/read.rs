@@ -34,9 +34,18 @@ pub(super) fn read(
 ) -> Result<Read> {
     let config = config(paths);
     let progress = Progress::default();
+    let numbers: HashMap<(&str, &str), u32> = (0..)
+        .zip(old_files)
+        .filter(|(_, file)| file.whole)
+        .map(|(number, file)| ((file.path.as_str(), file.digest.as_str()), number))
+        .collect();
+    let mut by_file: HashMap<u32, Vec<&Document>> = HashMap::new();
+    for document in old {
+        by_file.entry(document.file).or_default().push(document);
+    }
     let of_file = |file: &Source| {
-        let at = old_files.iter().position(|old| old == file)? as u32;
-        Some(old.iter().filter(move |document| document.file == at))
+        let number = numbers.get(&(file.path.as_str(), file.digest.as_str()))?;
+        Some(by_file.get(number).into_iter().flatten().copied())
     };
     let known: Known<'_> = old.iter().map(|old| ((old.name.as_str(), old.fingerprint.as_str()), old)).collect();
     let mut reader = Reader {
@@ -48,13 +57,15 @@ pub(super) fn read(
     for input in source::find(&config, dir)? {
         let stamp = source::stamp(&input, &progress, stop)?;
         let path = input.path.display().to_string();
-        let file = Source { path, digest: blake3::Hash::from(stamp.digest).to_hex().to_string() };
+        let mut file = Source { path, digest: blake3::Hash::from(stamp.digest).to_hex().to_string(), whole: true };
         let number = reader.read.files.len() as u32;
         reader.read.update.files += 1;
         if let Some(documents) = of_file(&file).filter(|_| stamp != Stamp::UNREAD) {
             reader.read.documents.extend(documents.map(|document| Document { file: number, ..document.clone() }));
         } else {
+            let before = reader.read.update.dropped;
             reader.file(&input, stamp, number, &progress, stop)?;
+            file.whole = reader.read.update.dropped == before;
         }
         reader.read.files.push(file);
     }

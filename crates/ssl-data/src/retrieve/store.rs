@@ -105,7 +105,11 @@ fn line(value: &impl Serialize) -> Result<Vec<u8>> {
 pub(super) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = dir.join(name);
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(DRAFT).tempfile_in(dir)?;
+        let mut draft = tempfile::Builder::new();
+        // Whoever may read the folder may read it, as far as the user's mask lets: a server often is another user.
+        #[cfg(unix)]
+        draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = draft.prefix(DRAFT).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|fault| fault.error)?;

@@ -13,6 +13,9 @@ use crate::documents::labelled::{self, Labelled, score};
 use crate::documents::{Answering, Asked, Calibration, Judged};
 use crate::outcome::Outcome;
 
+/// Fewer questions than this are warned of.
+const FEW: usize = 50;
+
 /// Learns, and stores what was learned beside the index.
 pub(super) fn run(
     session: &Session,
@@ -26,6 +29,11 @@ pub(super) fn run(
     let labelled = labelled::read(file)?;
     let asked = labelled.iter().map(|one| finder.find(one.question.clone())).collect::<Result<Vec<Asked>>>()?;
     let judged = judge(session, finder.index, answers, &asked, &labelled)?;
+    if judged.len() < FEW {
+        session
+            .progress
+            .say(&format!("warning: {} questions say little of how sure answers are; give {FEW} or more", judged.len()));
+    }
     let calibration = Calibration::learn(&judged, wanted, of);
     calibration.save(dir)?;
     let human = calibration.learned.as_ref().map_or_else(String::new, |learned| {

@@ -132,7 +132,11 @@ fn recall(found: &Found, of: &[usize], labelled: &[Labelled]) -> Vec<Estimate> {
 }
 
 fn lines(recalls: &[(&str, Vec<Estimate>)], scores: Option<&Scores>, questions: usize, passages: usize) -> Vec<(String, String)> {
-    let number = |estimate: &Estimate| format!("{:.2} % ± {:.2}", 100.0 * estimate.value, 100.0 * estimate.stderr);
+    let number = |estimate: &Estimate| match estimate.stderr {
+        stderr if stderr.is_finite() => format!("{:.2} % ± {:.2}", 100.0 * estimate.value, 100.0 * stderr),
+        // One question has no spread.
+        _ => format!("{:.2} %", 100.0 * estimate.value),
+    };
     let mut lines = vec![("questions".to_owned(), format!("{questions}, to {passages} passages"))];
     for (name, shares) in recalls {
         let each = DEPTHS.iter().zip(shares).map(|(depth, share)| (format!("recall@{depth}, {name}"), number(share)));
