@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     "error.cpp",
     "runtime.cpp",
     "optimizer.cpp",
@@ -11,6 +11,7 @@ const SOURCES: [&str; 19] = [
     "attention.cpp",
     "attention_gpu.cpp",
     "linear.cpp",
+    "rotate.cpp",
     "norm.cpp",
     "activation.cpp",
     "word2vec.cpp",

@@ -257,6 +257,9 @@ pub(crate) struct EvalArgs {
     /// Of each task of --suite only so many examples
     #[arg(long, value_name = "N", requires = "suite", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
+    /// How the weights are held
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Weights::Fp32)]
+    pub(crate) weights: Weights,
 }
 
 fn number(text: &str) -> Result<f64, String> {

@@ -217,21 +217,16 @@ impl Opened {
 
 /// Reads the model at `path`: a run folder (its best checkpoint), a checkpoint, or a Hugging Face folder. In fp32.
 pub(crate) fn open(session: &Session, path: &Path) -> Result<Opened> {
-    open_as(session, path, None)
+    open_in(session, path, None, Weights::Fp32)
 }
 
-/// The same; a folder of transformers with a head is taken for a model that was adapted as `task` says.
-pub(crate) fn open_as(session: &Session, path: &Path, task: Option<&FinetuneConfig>) -> Result<Opened> {
-    open_in(session, path, task, Weights::Fp32)
-}
-
-/// The model at `path` for use alone, its weights held as `weights` says.
-pub(crate) fn open_for_use(session: &Session, path: &Path, weights: Weights) -> Result<Opened> {
-    let mut opened = open_in(session, path, None, weights)?;
+/// The model at `path` for use alone, its weights held as `weights` says; a folder of transformers with a head is taken for a model that
+/// was adapted as `task` says.
+pub(crate) fn open_for_use(session: &Session, path: &Path, task: Option<&FinetuneConfig>, weights: Weights) -> Result<Opened> {
+    let mut opened = open_in(session, path, task, weights)?;
     let Opened { params, shape, .. } = &mut opened;
     match weights {
-        Weights::Fp32 => {}
-        Weights::Bf16 => ssl_torch::guard(|| params.settle())?,
+        Weights::Fp32 | Weights::Bf16 => ssl_torch::guard(|| params.settle())?,
         Weights::Int8 if params.device() != tch::Device::Cpu || !shape.config.quantises() => {
             let message = format!("{} does not compute with weights of eight bits on this device", shape.config.name());
             return Err(Refusal::input(message, "--weights int8 is for gpt, llama, multi-token, t5 and transformer, on the CPU"));

@@ -45,7 +45,7 @@ use self::metrics::Metrics;
 use self::served::{About, Limits, Served, Skill, TURNS, now};
 use crate::adapted::{Adapted, reader};
 use crate::args::{LimitArgs, ServeArgs};
-use crate::assemble::{Opened, Session, open};
+use crate::assemble::{Opened, Session, open_for_use};
 use crate::documents::Library;
 use crate::outcome::{Outcome, Refusal};
 use crate::rewrite::Rewriter;
@@ -64,7 +64,7 @@ const LAST: Duration = Duration::from_secs(2);
 pub(crate) fn run(session: &Session, args: &ServeArgs) -> Result<Outcome> {
     let keys = args.api_key_file.as_deref().map_or_else(|| Ok(Keys::default()), Keys::read)?;
     let addr = address(&args.addr, &keys)?;
-    let opened = open(session, &args.checkpoint)?;
+    let opened = open_for_use(session, &args.checkpoint, None, args.weights)?;
     signal::listen("running requests may end")?;
     let (cut, closing) = watch::channel(false);
     let served = Arc::new(served(opened, args, keys, closing)?);

@@ -69,6 +69,8 @@ fn main() -> Result<()> {
     weights::load(&Path::new(folder).join(WEIGHTS), &params)?;
     if whole {
         params.quantise(vocab);
+    } else {
+        params.settle();
     }
     let engine = Engine::start(model, device, Limits { rows: texts, kept_tokens: 0, ..Limits::default() });
     let prompts: Vec<Vec<u32>> = (0..texts as u64).map(|text| prompt(text, prompt_tokens, vocab)).collect();

@@ -198,11 +198,13 @@ impl Block {
     ) -> Tensor {
         let (h, x) = self.norm1.beside(h);
         let Attention { heads, kv_heads } = self.attention;
-        let q = Rotary::turn(&Attention::split(&self.q.forward(&x), heads), turn);
-        let k = Rotary::turn(&Attention::split(&self.k.forward(&x), kv_heads), turn);
-        let v = Attention::split(&self.v.forward(&x), kv_heads);
+        let [q, k, v] = Linear::together([&self.q, &self.k, &self.v], &x);
+        let q = Rotary::turn(&Attention::split(&q, heads), turn);
+        let k = Rotary::turn(&Attention::split(&k, kv_heads), turn);
+        let v = Attention::split(&v, kv_heads);
         let (h, x) = self.norm2.after(&h, &self.merge.forward(&attend(self.attention, &q, &k, &v)));
-        &h + self.down.forward(&swiglu(&self.gate.forward(&x), &self.up.forward(&x)))
+        let [gate, up] = Linear::together([&self.gate, &self.up], &x);
+        &h + self.down.forward(&swiglu(&gate, &up))
     }
 }
 

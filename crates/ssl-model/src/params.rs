@@ -212,9 +212,14 @@ impl Params {
         }
     }
 
-    /// Lets go of masters that the model does not read, for use alone.
+    /// Prepares for use alone: lets go of masters that the model does not read, and on the CPU lays weights `[in, out]` along their
+    /// inputs, as maps of few rows read them.
     pub fn settle(&mut self) {
         for param in &mut self.list {
+            if let (Device::Cpu, Some((_, 1)), [_, _]) = (self.device, param.maps, &param.leaf.size()[..]) {
+                let along = tch::no_grad(|| param.leaf.tr().contiguous().tr());
+                param.leaf.set_data(&along);
+            }
             param.master.set_data(&param.leaf);
         }
     }

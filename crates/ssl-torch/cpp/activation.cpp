@@ -87,14 +87,18 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+at::Tensor activated(const at::Tensor& x, const at::Tensor& up, int kind) {
+  const at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
+  Call{kind, rows(x), rows(up), {}, rows(y)}.forward();
+  return y;
+}
+
 struct Activation : torch::autograd::Function<Activation> {
   static Variable forward(AutogradContext* ctx, const Variable& x, const std::optional<at::Tensor>& gated, int64_t kind) {
     const at::Tensor up = gated.value_or(at::Tensor());
-    const at::Tensor y = at::empty(x.sizes(), x.options());
-    Call{static_cast<int>(kind), rows(x), rows(up), {}, rows(y)}.forward();
     ctx->save_for_backward({x, up});
     ctx->saved_data["kind"] = kind;
-    return y;
+    return activated(x, up, static_cast<int>(kind));
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -128,7 +132,8 @@ int ssl_activation(Handle x, Handle up, int kind, Handle* out) {
     TORCH_CHECK(!other.defined() || other.device() == x->device(), "a gate's sides lie on ", other.device(), " and ", x->device());
     const bool type = x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16;
     const bool ours = x->numel() > 0 && type && (x->is_cpu() || gpu::serves(*x));
-    *out = new at::Tensor(ours ? Activation::apply(*x, up ? std::optional<at::Tensor>(*up) : std::nullopt, static_cast<int64_t>(kind)) : plainly(*x, other, kind));
+    if (ours && !at::GradMode::is_enabled()) *out = new at::Tensor(activated(*x, other, kind));
+    else *out = new at::Tensor(ours ? Activation::apply(*x, up ? std::optional<at::Tensor>(*up) : std::nullopt, static_cast<int64_t>(kind)) : plainly(*x, other, kind));
   })
 }
 }

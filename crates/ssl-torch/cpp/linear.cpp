@@ -1,5 +1,6 @@
-// A linear map of few rows without gradients, as decoding needs it: bound by how fast the weights come, not by arithmetic.
+// Linear maps of few rows without gradients, as decoding needs them: bound by how fast the weights come, not by arithmetic.
 #include "shim.h"
+#include "bf16.h"
 #include <ATen/Parallel.h>
 #include <algorithm>
 #include <type_traits>
@@ -7,15 +8,22 @@
 
 namespace {
 
-// y [rows][out] = x [rows][in], as fp32 `wide` apart, times a weight whose rows are `row` apart, with a bias where there is one.
+// y [rows][out] = x [rows][in] times a weight whose rows are `row` apart, with a bias where there is one.
 struct Map {
+  // As fp32, or as bf16 bits where pairs of those are multiplied.
   const float* x;
-  // The same as bf16 bits, `in` apart, where it is that.
-  const void* halves;
-  const void* weight;
-  const float* bias;
-  float* y;
-  int64_t rows, in, wide, out, row;
+  const uint16_t* halves;
+  const void *weight, *bias;
+  void* y;
+  // Whether `bias` and `y` are bf16 bits and not fp32.
+  bool half;
+  int64_t rows, in, out, row;
+
+  void write(int64_t n, int64_t output, float sum) const {
+    if (bias) sum += half ? widen(static_cast<const uint16_t*>(bias)[output]) : static_cast<const float*>(bias)[output];
+    if (half) static_cast<uint16_t*>(y)[n * out + output] = narrow(sum);
+    else static_cast<float*>(y)[n * out + output] = sum;
+  }
 };
 
 }  // namespace
@@ -37,37 +45,41 @@ inline __attribute__((always_inline)) __m512bh pairs(const uint16_t* p, int64_t 
 // N rows of bf16 against R weights `[out][in]` of bf16: products of two neighbours at once add up in fp32.
 template <int N, int R>
 __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t output) {
-  const uint16_t *w = static_cast<const uint16_t*>(m.weight) + output * m.row, *x = static_cast<const uint16_t*>(m.halves) + row * m.in;
+  const uint16_t *w = static_cast<const uint16_t*>(m.weight) + output * m.row, *x = m.halves + row * m.in;
   __m512 sums[N][R] = {};
-  for (int64_t i = 0; i < m.in; i += 32) {
+  const auto add = [&](int64_t i, int64_t left) __attribute__((always_inline)) {
     __m512bh weights[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) weights[r] = pairs(w + r * m.row + i, m.in - i);
+    for (int r = 0; r < R; ++r) weights[r] = pairs(w + r * m.row + i, left);
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      const __m512bh input = pairs(x + n * m.in + i, m.in - i);
+      const __m512bh input = pairs(x + n * m.in + i, left);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) sums[n][r] = _mm512_dpbf16_ps(sums[n][r], input, weights[r]);
     }
-  }
+  };
+  const int64_t whole = m.in / 32 * 32;
+  for (int64_t i = 0; i < whole; i += 32) add(i, 32);
+  if (whole < m.in) add(whole, m.in - whole);
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n)
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r)
-      m.y[(row + n) * m.out + output + r] = _mm512_reduce_add_ps(sums[n][r]) + (m.bias ? m.bias[output + r] : 0.0f);
+    for (int r = 0; r < R; ++r) m.write(row + n, output + r, _mm512_reduce_add_ps(sums[n][r]));
 }
 
-template <int R>
-void meet_all(const Map& m, int64_t output) {
-  int64_t row = 0;
-  for (; row + 4 <= m.rows; row += 4) meet<4, R>(m, row, output);
-  for (; row + 2 <= m.rows; row += 2) meet<2, R>(m, row, output);
-  if (row < m.rows) meet<1, R>(m, row, output);
+template <int N>
+void outputs(const Map& m, int64_t row, int64_t from, int64_t to) {
+  constexpr int R = avx512::BESIDE<N>;
+  for (; from + R <= to; from += R) meet<N, R>(m, row, from);
+  for (; from < to; ++from) meet<N, 1>(m, row, from);
 }
 
 void along(const Map& m, int64_t from, int64_t to) {
-  for (; from + 4 <= to; from += 4) meet_all<4>(m, from);
-  for (; from < to; ++from) meet_all<1>(m, from);
+  int64_t row = 0;
+  for (; row + 8 <= m.rows; row += 8) outputs<8>(m, row, from, to);
+  if (m.rows - row >= 4) outputs<4>(m, row, from, to), row += 4;
+  if (m.rows - row >= 2) outputs<2>(m, row, from, to), row += 2;
+  if (m.rows > row) outputs<1>(m, row, from, to);
 }
 
 }
@@ -76,57 +88,80 @@ void along(const Map& m, int64_t from, int64_t to) {
 
 namespace {
 
-// Outputs in pieces that end where a vector of outputs ends.
-template <typename F>
-void in_pieces(const Map& m, F loop) {
-  constexpr int64_t PIECE = 64;
-  const int64_t pieces = (m.out + PIECE - 1) / PIECE, work = std::max<int64_t>(1, m.rows * m.in * PIECE);
-  // A thread is worth waking for some microseconds of work.
-  at::parallel_for(0, pieces, std::max<int64_t>(1, (1 << 15) / work), [&](int64_t from, int64_t to) {
-    loop(m, from * PIECE, std::min(to * PIECE, m.out));
-  });
+bool multiplies_pairs() {
+#ifdef PAIRS
+  static const bool can = has_avx512() && __builtin_cpu_supports("avx512bf16");
+  return can;
+#else
+  return false;
+#endif
 }
 
-template <typename W>
-void run(const Map& m, bool transposed) {
+void run(const Map& m, at::ScalarType weight, int64_t from, int64_t to) {
 #ifdef PAIRS
-  if (std::is_same_v<W, uint16_t> && !transposed && m.halves && has_avx512() && __builtin_cpu_supports("avx512bf16"))
-    return in_pieces(m, avx512_bf16::along);
+  if (m.halves) return avx512_bf16::along(m, from, to);
 #endif
-  if (transposed) in_pieces(m, BEST_UNIT(across<W>));
-  else in_pieces(m, BEST_UNIT(along<W>));
+  if (weight == at::kFloat) BEST_UNIT(along<float>)(m, from, to);
+  else if (weight == at::kBFloat16) BEST_UNIT(along<uint16_t>)(m, from, to);
+  else BEST_UNIT(along<int8_t>)(m, from, to);
 }
 
 // The bytes of a scale behind a row of int8.
 constexpr int64_t SCALE = sizeof(float);
+// Outputs that a thread makes at once.
+constexpr int64_t PIECE = 64;
+
+struct Call {
+  at::Tensor x, wide, bias, y;
+  at::ScalarType kind;
+  Map map;
+
+  Call(const at::Tensor& given, const at::Tensor& weight, const at::Tensor* maybe_bias) : kind(weight.scalar_type()) {
+    const bool whole = kind == at::kChar;
+    TORCH_CHECK(given.is_cpu() && weight.is_cpu() && weight.dim() == 2 && weight.is_contiguous() && given.dim() > 0, "a map of few rows is made on the CPU");
+    TORCH_CHECK(whole || kind == at::kFloat || kind == at::kBFloat16, "weights are fp32, bf16 or int8, not ", kind);
+    TORCH_CHECK(given.scalar_type() == at::kFloat || given.scalar_type() == at::kBFloat16, "rows are fp32 or bf16, not ", given.scalar_type());
+    const int64_t row = weight.size(1), in = whole ? row - SCALE : row, out = weight.size(0);
+    TORCH_CHECK(given.size(-1) == in && in > 0 && out > 0, "rows of ", given.sizes(), " do not meet weights ", weight.sizes());
+    TORCH_CHECK(!maybe_bias || (maybe_bias->dim() == 1 && maybe_bias->size(0) == out), "one bias an output");
+    x = given.contiguous();
+    const bool half = x.scalar_type() == at::kBFloat16, paired = half && kind == at::kBFloat16 && multiplies_pairs();
+    if (!paired) wide = x.to(at::kFloat);
+    if (maybe_bias) bias = maybe_bias->to(x.scalar_type()).contiguous();
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = out;
+    y = at::empty(shape, x.options().requires_grad(false));
+    map = Map{paired ? nullptr : wide.data_ptr<float>(), paired ? static_cast<const uint16_t*>(x.data_ptr()) : nullptr, weight.data_ptr(),
+              bias.defined() ? bias.data_ptr() : nullptr, y.data_ptr(), half, x.numel() / in, in, out, row};
+  }
+
+  int64_t pieces() const { return (map.out + PIECE - 1) / PIECE; }
+};
 
 }  // namespace
 
 extern "C" {
 
-// x [.., in] fp32 or bf16; weight [out, in], or [in, out] if `transposed`, fp32 or bf16, or [out, in + 4] int8 of which a row ends with
-// its scale; bias [out] or null -> [.., out] in the type of x, without a gradient.
-int ssl_linear_few(Handle x, Handle weight, Handle bias, int transposed, Handle* out) {
+// x [.., in] fp32 or bf16; `n` weights [out, in] fp32 or bf16, or [out, in + 4] int8 of which a row ends with its scale; of each a bias
+// [out] or null -> of each [.., out] in the type of x, without a gradient.
+int ssl_linear_few(Handle x, const Handle* weights, const Handle* biases, int64_t n, Handle* outs) {
   GUARD({
-    const bool whole = weight->scalar_type() == at::kChar;
-    TORCH_CHECK(x->is_cpu() && weight->is_cpu() && weight->dim() == 2 && weight->is_contiguous() && x->dim() > 0, "a map of few rows is made on the CPU");
-    TORCH_CHECK(!(whole && transposed), "rows of int8 lie along the inputs");
-    const int64_t row = weight->size(1), in = whole ? row - SCALE : transposed ? weight->size(0) : row, outputs = weight->size(transposed ? 1 : 0);
-    TORCH_CHECK(x->size(-1) == in && in > 0 && outputs > 0, "rows of ", x->sizes(), " do not meet weights ", weight->sizes());
-    TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == outputs), "one bias an output");
-    const at::Tensor given = x->contiguous(), inputs = given.to(at::kFloat), biases = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-    std::vector<int64_t> shape = x->sizes().vec();
-    shape.back() = outputs;
-    const at::Tensor y = at::empty(shape, x->options().dtype(at::kFloat).requires_grad(false));
-    const Map m{inputs.data_ptr<float>(), given.scalar_type() == at::kBFloat16 ? given.data_ptr() : nullptr, weight->data_ptr(), bias ? biases.data_ptr<float>() : nullptr, y.data_ptr<float>(), x->numel() / in,
-                in, in, outputs, row};
-    switch (weight->scalar_type()) {
-      case at::kFloat: run<float>(m, transposed != 0); break;
-      case at::kBFloat16: run<uint16_t>(m, transposed != 0); break;
-      case at::kChar: run<int8_t>(m, false); break;
-      default: TORCH_CHECK(false, "weights are fp32, bf16 or int8, not ", weight->scalar_type());
+    std::vector<Call> calls;
+    int64_t pieces = 0, work = 1;
+    for (int64_t i = 0; i < n; ++i) {
+      calls.emplace_back(*x, *weights[i], biases[i]);
+      pieces += calls.back().pieces();
+      work = std::max(work, calls.back().map.rows * calls.back().map.in * PIECE);
     }
-    *out = new at::Tensor(y.to(x->scalar_type()));
+    // A thread is worth waking for some microseconds of work.
+    at::parallel_for(0, pieces, std::max<int64_t>(1, (1 << 15) / work), [&](int64_t from, int64_t to) {
+      for (const Call& call : calls) {
+        const int64_t own = call.pieces(), first = std::max<int64_t>(from, 0), last = std::min(to, own);
+        if (first < last) run(call.map, call.kind, first * PIECE, std::min(last * PIECE, call.map.out));
+        from -= own, to -= own;
+      }
+    });
+    for (int64_t i = 0; i < n; ++i) outs[i] = new at::Tensor(calls[i].y);
   })
 }
 }

@@ -1,7 +1,7 @@
 // The inner loops of a linear map of few rows, compiled once for each kind of vector unit by linear.cpp; hence no include guard.
 //
-// Weights pass by once, whatever the number of rows: a few rows of inputs lie in the cache as fp32, and all sums of a tile stay in
-// registers. Weights are fp32, bf16 as bits, or int8 with a scale of four bytes behind each row.
+// Weights pass by once for up to ROWS rows: those lie in the cache, and all sums of a tile stay in registers. Weights are fp32, bf16
+// as bits, or int8 with a scale of four bytes behind each row.
 
 #include "vector.h"
 
@@ -28,13 +28,16 @@ INLINE float scale_of(const int8_t* row, int64_t in) {
 template <typename W>
 INLINE float scale_of(const W*, int64_t) { return 1.0f; }
 
-INLINE float biased(const Map& m, int64_t output, float sum) { return m.bias ? sum + m.bias[output] : sum; }
+// Rows, and weights beside each other, of a tile: as many as leave registers for the rest.
+constexpr int ROWS = LANES == 16 ? 8 : 4;
+template <int N>
+constexpr int BESIDE = LANES == 16 ? (N > 4 ? 3 : 4) : (N > 2 ? 2 : 4);
 
 // N rows against R weights `[out][in]`, one beside the other.
 template <typename W, int N, int R>
 static __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t output) {
   const W* w = static_cast<const W*>(m.weight) + output * m.row;
-  const float* x = m.x + row * m.wide;
+  const float* x = m.x + row * m.in;
   Vec sums[N][R] = {};
   const int64_t whole = m.in / LANES * LANES;
   for (int64_t i = 0; i < whole; i += LANES) {
@@ -43,7 +46,7 @@ static __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t ou
     for (int r = 0; r < R; ++r) weights[r] = get(w + r * m.row + i);
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      const Vec input = get(x + n * m.wide + i);
+      const Vec input = get(x + n * m.in + i);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) sums[n][r] += input * weights[r];
     }
@@ -53,71 +56,31 @@ static __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t ou
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       float sum = sum_of(sums[n][r]);
-      for (int64_t i = whole; i < m.in; ++i) sum += x[n * m.wide + i] * read(w + r * m.row + i);
-      m.y[(row + n) * m.out + output + r] = biased(m, output + r, sum * scale_of(w + r * m.row, m.in));
+      for (int64_t i = whole; i < m.in; ++i) sum += x[n * m.in + i] * read(w + r * m.row + i);
+      m.write(row + n, output + r, sum * scale_of(w + r * m.row, m.in));
     }
 }
 
-template <typename W, int R>
-static void meet_all(const Map& m, int64_t output) {
-  int64_t row = 0;
-  for (; row + 4 <= m.rows; row += 4) meet<W, 4, R>(m, row, output);
-  for (; row + 2 <= m.rows; row += 2) meet<W, 2, R>(m, row, output);
-  if (row < m.rows) meet<W, 1, R>(m, row, output);
+// N rows, and outputs `[from, to)`.
+template <typename W, int N>
+static void outputs(const Map& m, int64_t row, int64_t from, int64_t to) {
+  constexpr int R = BESIDE<N>;
+  for (; from + R <= to; from += R) meet<W, N, R>(m, row, from);
+  for (; from < to; ++from) meet<W, N, 1>(m, row, from);
 }
 
-// Outputs `[from, to)` of weights `[out][in]`.
+// All rows, and outputs `[from, to)` of weights that the cache holds meanwhile.
 template <typename W>
 static void along(const Map& m, int64_t from, int64_t to) {
-  for (; from + 4 <= to; from += 4) meet_all<W, 4>(m, from);
-  for (; from < to; ++from) meet_all<W, 1>(m, from);
-}
-
-// N rows against C vectors of weights `[in][out]`, which run along the outputs.
-template <typename W, int N, int C>
-static __attribute__((noinline)) void pass(const Map& m, int64_t row, int64_t output) {
-  const W* w = static_cast<const W*>(m.weight) + output;
-  const float* x = m.x + row * m.wide;
-  Vec sums[N][C] = {};
-  for (int64_t i = 0; i < m.in; ++i, w += m.out) {
-    // The rows of a weight lie far apart, so that the processor does not foresee them.
-    __builtin_prefetch(w + 8 * m.out);
-    if (C > 2) __builtin_prefetch(w + 8 * m.out + 2 * LANES);
-    Vec weights[C];
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) weights[c] = get(w + c * LANES);
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const float input = x[n * m.wide + i];
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sums[n][c] += input * weights[c];
-    }
-  }
-  for (int n = 0; n < N; ++n)
-    for (int c = 0; c < C; ++c)
-      for (int lane = 0; lane < LANES; ++lane) {
-        const int64_t at = output + c * LANES + lane;
-        m.y[(row + n) * m.out + at] = biased(m, at, sums[n][c][lane]);
-      }
-}
-
-template <typename W, int C>
-static void pass_all(const Map& m, int64_t output) {
   int64_t row = 0;
-  for (; row + 4 <= m.rows; row += 4) pass<W, 4, C>(m, row, output);
-  for (; row + 2 <= m.rows; row += 2) pass<W, 2, C>(m, row, output);
-  if (row < m.rows) pass<W, 1, C>(m, row, output);
-}
-
-// Outputs `[from, to)` of weights `[in][out]`.
-template <typename W>
-static void across(const Map& m, int64_t from, int64_t to) {
-  for (; from + 4 * LANES <= to; from += 4 * LANES) pass_all<W, 4>(m, from);
-  for (; from + LANES <= to; from += LANES) pass_all<W, 1>(m, from);
-  for (; from < to; ++from)
-    for (int64_t row = 0; row < m.rows; ++row) {
-      float sum = 0;
-      for (int64_t i = 0; i < m.in; ++i) sum += m.x[row * m.wide + i] * read(static_cast<const W*>(m.weight) + i * m.out + from);
-      m.y[row * m.out + from] = biased(m, from, sum);
+  for (; row + ROWS <= m.rows; row += ROWS) outputs<W, ROWS>(m, row, from, to);
+  const auto rest = [&](auto rows) {
+    if (m.rows - row >= rows()) {
+      outputs<W, rows()>(m, row, from, to);
+      row += rows();
     }
+  };
+  if (ROWS > 4) rest(std::integral_constant<int, 4>());
+  rest(std::integral_constant<int, 2>());
+  rest(std::integral_constant<int, 1>());
 }

@@ -133,17 +133,23 @@ using Optional = std::optional<at::Tensor>;
 
 Optional maybe(const at::Tensor& x) { return x.defined() ? Optional(x) : std::nullopt; }
 
+// The norm of x, or of x and a branch, whose sum then is the call's stream.
+Call normalised(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gain, const at::Tensor& bias, bool centred, double eps) {
+  Call call{dense(x), dense(branch), wide(gain), wide(bias)};
+  call.stream = branch.defined() ? at::empty_like(call.x) : at::Tensor();
+  call.y = at::empty_like(call.x);
+  call.moments = at::empty({call.x.numel() / std::max<int64_t>(1, x.size(-1)), 2}, x.options().dtype(at::kFloat));
+  call.centred = centred, call.eps = eps;
+  call.forward();
+  return call;
+}
+
 // Gives the stream, where it is asked for or made here, and then its norm.
 struct Normalise : torch::autograd::Function<Normalise> {
   static variable_list forward(AutogradContext* ctx, const Variable& x, const Optional& maybe_branch, const Variable& gain,
                                const Optional& maybe_bias, bool centred, double eps, bool fork) {
     const at::Tensor branch = maybe_branch.value_or(at::Tensor()), bias = maybe_bias.value_or(at::Tensor());
-    Call call{dense(x), dense(branch), wide(gain), wide(bias)};
-    call.stream = branch.defined() ? at::empty_like(call.x) : at::Tensor();
-    call.y = at::empty_like(call.x);
-    call.moments = at::empty({call.x.numel() / std::max<int64_t>(1, x.size(-1)), 2}, x.options().dtype(at::kFloat));
-    call.centred = centred, call.eps = eps;
-    call.forward();
+    const Call call = normalised(x, branch, gain, bias, centred, eps);
     ctx->set_materialize_grads(false);
     ctx->save_for_backward({branch.defined() ? call.stream : x, gain, call.moments});
     ctx->saved_data["bias"] = bias.defined();
@@ -203,6 +209,12 @@ int ssl_normalise(Handle x, Handle branch, Handle gain, Handle bias, int centred
       TORCH_CHECK(!other.defined() || other.device() == x->device(), "a norm's tensors lie on ", other.device(), " and ", x->device());
     const bool type = x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16;
     const bool ours = type && (x->is_cpu() || (gpu::serves(*x) && x->numel() > 0 && cut(x->size(-1), 1).first > 0));
+    if (ours && !at::GradMode::is_enabled()) {
+      const Call call = normalised(*x, b, *gain, shift, centred != 0, eps);
+      if (stream) *stream = new at::Tensor(b.defined() ? call.stream : *x);
+      *y = new at::Tensor(call.y);
+      return OK;
+    }
     const auto out = ours ? Normalise::apply(*x, maybe(b), *gain, maybe(shift), centred != 0, eps, stream != nullptr)
                           : plainly(*x, b, *gain, shift, centred != 0, eps);
     if (stream) *stream = new at::Tensor(out.front());

@@ -11,6 +11,9 @@
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 extern "C" {
 
@@ -29,6 +32,15 @@ int ssl_keep_memory() {
 int ssl_release_memory() {
 #if defined(__GLIBC__)
   malloc_trim(0);
+#endif
+  return OK;
+}
+
+// Ends the helpers of this thread's loops until it has another loop. With the helpers of two threads there are more threads than
+// processors, and OpenMP then lets all of them sleep between two loops instead of waiting awake.
+int ssl_rest() {
+#if defined(_OPENMP)
+  omp_pause_resource(omp_pause_soft, omp_get_initial_device());
 #endif
   return OK;
 }

@@ -41,6 +41,7 @@ pub(crate) struct RawWord2Vec {
 unsafe extern "C" {
     fn ssl_last_error() -> *const c_char;
     pub(crate) fn ssl_keep_memory() -> c_int;
+    pub(crate) fn ssl_rest() -> c_int;
     pub(crate) fn ssl_release_memory() -> c_int;
     pub(crate) fn ssl_flush_denormals(on: c_int) -> c_int;
     pub(crate) fn ssl_deterministic(on: c_int) -> c_int;
@@ -117,13 +118,8 @@ unsafe extern "C" {
         scale: f64,
         out: *mut *mut C_tensor,
     ) -> c_int;
-    pub(crate) fn ssl_linear_few(
-        x: *mut C_tensor,
-        weight: *mut C_tensor,
-        bias: *mut C_tensor,
-        transposed: c_int,
-        out: *mut *mut C_tensor,
-    ) -> c_int;
+    pub(crate) fn ssl_linear_few(x: *mut C_tensor, weights: List, biases: List, n: i64, outs: *mut *mut C_tensor) -> c_int;
+    pub(crate) fn ssl_rotate(x: *mut C_tensor, cos: *mut C_tensor, sin: *mut C_tensor, out: *mut *mut C_tensor) -> c_int;
     pub(crate) fn ssl_attention_packed(
         qkv: *mut C_tensor,
         heads: i64,

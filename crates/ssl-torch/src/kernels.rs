@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::error::Result;
 use crate::ffi::{
     check, handle, ssl_activation, ssl_attention, ssl_attention_packed, ssl_attention_texts, ssl_linear_cross_entropy,
-    ssl_linear_few, ssl_normalise,
+    ssl_linear_few, ssl_normalise, ssl_rotate,
 };
 
 /// Cross-entropy of an output head without holding all logits: `sum_i w_i (log sum_j exp(h_i . e_j) - h_i . e_(y_i))`.
@@ -124,22 +124,41 @@ pub fn attention_texts(q_bhte: &Tensor, k_bgte: &Tensor, v_bgte: &Tensor, parts:
     }
 }
 
-/// `y = x Wᵀ + b` of few rows, for which a matrix product of libtorch is slow: the weights pass by once, and sums are fp32. On the
-/// CPU; without a gradient.
+/// `y = x Wᵀ + b` of few rows, for which a matrix product of libtorch is slow, by each of some weights and biases: the weights pass by
+/// once, and sums are fp32. On the CPU; without a gradient.
 ///
 /// # Shapes
-/// `x` `[.., in]` in fp32 or bf16, `weight` `[out, in]`, or `[in, out]` where `transposed`, in fp32 or bf16; or
-/// `[out, in + 4]` in int8, where the last four bytes of a row are its fp32 scale; `bias` `[out]`; returns `[.., out]` in the type of `x`.
+/// `x` `[.., in]` in fp32 or bf16; a weight `[out, in]` in fp32 or bf16, or `[out, in + 4]` in int8, where the last four bytes of a row
+/// are its fp32 scale; a bias `[out]`; returns of each `[.., out]` in the type of `x`.
 ///
 /// # Errors
 /// When shapes, types or devices do not fit.
-pub fn linear_few(x: &Tensor, weight: &Tensor, transposed: bool, bias: Option<&Tensor>) -> Result<Tensor> {
-    let mut out = ptr::null_mut();
-    let bias = bias.map_or(ptr::null_mut(), handle);
-    // SAFETY: the handles outlive the call, and null stands for what is absent; on success the result is a new tensor that nothing
-    // else owns.
+pub fn linear_few<const N: usize>(x: &Tensor, maps: [(&Tensor, Option<&Tensor>); N]) -> Result<[Tensor; N]> {
+    let weights = maps.map(|(weight, _)| handle(weight));
+    let biases = maps.map(|(_, bias)| bias.map_or(ptr::null_mut(), handle));
+    let mut outs = [ptr::null_mut(); N];
+    // SAFETY: the lists are N long, the handles outlive the call, and null stands for what is absent; on success the results are new
+    // tensors that nothing else owns.
     unsafe {
-        check(ssl_linear_few(handle(x), handle(weight), bias, i32::from(transposed), &raw mut out))?;
+        check(ssl_linear_few(handle(x), weights.as_ptr(), biases.as_ptr(), N as i64, outs.as_mut_ptr()))?;
+        Ok(outs.map(|out| Tensor::from_ptr(out)))
+    }
+}
+
+/// Rows of heads turned, each pair `(i, i + e / 2)` of features by the angle of its position: `[x1 cos - x2 sin, x2 cos + x1 sin]`.
+/// Differentiable once with respect to `x`; on the CPU.
+///
+/// # Shapes
+/// `x_bhte` `[b, h, t, e]` in fp32 or bf16, features side by side; `cos` and `sin` `[1 or b, 1, t, e]` in its type, their halves alike;
+/// returns `[b, h, t, e]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn rotate(x_bhte: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the handles outlive the call; on success the result is a new tensor that nothing else owns.
+    unsafe {
+        check(ssl_rotate(handle(x_bhte), handle(cos), handle(sin), &raw mut out))?;
         Ok(Tensor::from_ptr(out))
     }
 }

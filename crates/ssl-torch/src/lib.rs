@@ -32,4 +32,4 @@ pub mod word2vec;
 pub use checkpoint::checkpoint;
 pub use error::{Error, Result};
 pub use guard::guard;
-pub use runtime::{Choice, Runtime, computes_bf16};
+pub use runtime::{Choice, Runtime, computes_bf16, rest};

@@ -68,7 +68,7 @@ fn a_table_without_room_and_pieces_that_do_not_add_up_are_refused() {
 
 #[test]
 fn no_rows_make_no_rows() {
-    let none = linear_few(&numbers(&[0, 5], 1), &numbers(&[3, 5], 2), false, None).expect("a map");
+    let [none] = linear_few(&numbers(&[0, 5], 1), [(&numbers(&[3, 5], 2), None)]).expect("a map");
     assert_eq!(none.size(), [0, 3]);
 }
 
@@ -81,23 +81,34 @@ fn maps_of_few_rows_are_those_of_fp64() {
                 let [x, w, b] = [x, w, b].map(|x| x.to_kind(kind));
                 let wide = |x: &Tensor| x.to_kind(Kind::Double);
                 let expected = wide(&x).matmul(&wide(&w).tr());
-                let check = |found: ssl_torch::Result<Tensor>, expected: &Tensor, what: &str| {
-                    let found = found.expect("a map");
+                let check = |w: &Tensor, b: Option<&Tensor>, expected: &Tensor, what: &str| {
+                    let [found] = linear_few(&x, [(w, b)]).expect("a map");
                     assert_eq!(found.kind(), kind);
                     let far = relative(&found, expected);
                     assert!(far < tolerance, "{what} of {rows} rows, {inputs} to {outputs}, {kind:?}: {far}");
                 };
-                check(linear_few(&x, &w, false, None), &expected, "a map");
-                check(linear_few(&x, &w, false, Some(&b)), &(&expected + wide(&b)), "a map with bias");
-                check(linear_few(&x, &w.tr().contiguous(), true, Some(&b)), &(&expected + wide(&b)), "a map the other way round");
+                check(&w, None, &expected, "a map");
+                check(&w, Some(&b), &(&expected + wide(&b)), "a map with bias");
+                // Several at once are each of them alone, to the bit.
+                let other = numbers(&[70, inputs], 4).to_kind(kind);
+                let [one, two, three] = linear_few(&x, [(&other, None), (&w, Some(&b)), (&w, None)]).expect("maps");
+                let alone = |w, b| linear_few(&x, [(w, b)]).expect("a map")[0].shallow_clone();
+                assert_eq!((one, two, three), (alone(&other, None), alone(&w, Some(&b)), alone(&w, None)));
                 // Rows of int8, each with its scale behind it.
                 let scales = numbers(&[outputs, 1], 5).abs() + 0.1;
                 let whole = (numbers(&[outputs, inputs], 2) * 40.0).round().to_kind(Kind::Int8);
                 let packed = Tensor::cat(&[&whole, &scales.view_dtype(Kind::Int8)], 1);
                 let expected = wide(&x).matmul(&(wide(&whole) * wide(&scales)).tr());
-                check(linear_few(&x, &packed, false, None), &expected, "a map of int8");
+                check(&packed, None, &expected, "a map of int8");
             }
         }
     }
-    assert!(linear_few(&numbers(&[2, 5], 1), &numbers(&[3, 4], 2), false, None).is_err());
+    assert!(linear_few(&numbers(&[2, 5], 1), [(&numbers(&[3, 4], 2), None)]).is_err());
+    // What one row becomes does not hang on those beside it.
+    let (rows, w) = (numbers(&[13, 77], 1), numbers(&[30, 77], 2));
+    let [all] = linear_few(&rows, [(&w, None)]).expect("a map");
+    for row in 0..13 {
+        let [alone] = linear_few(&rows.narrow(0, row, 1), [(&w, None)]).expect("a map");
+        assert_eq!(alone, all.narrow(0, row, 1), "row {row}");
+    }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Weights;
+
 /// `ssl serve`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ServeArgs {
@@ -21,6 +23,9 @@ pub(crate) struct ServeArgs {
     /// Answer questions from an index of documents, which ssl answer made
     #[arg(long, value_name = "INDEX")]
     pub(crate) documents: Option<PathBuf>,
+    /// How the weights are held
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Weights::Fp32)]
+    pub(crate) weights: Weights,
     /// What one client may ask, and all together.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

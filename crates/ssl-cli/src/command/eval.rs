@@ -28,7 +28,7 @@ use ssl_eval::{Estimate, Table};
 
 use crate::adapt::FinetuneConfig;
 use crate::args::EvalArgs;
-use crate::assemble::{CORPUS, Opened, Session, open_as, predicts_tokens, windows};
+use crate::assemble::{CORPUS, Opened, Session, open_for_use, predicts_tokens, windows};
 use crate::command::bleu;
 use crate::outcome::{Outcome, Refusal};
 use crate::{signal, words};
@@ -46,7 +46,7 @@ pub(crate) fn run(session: &Session, args: &EvalArgs) -> Result<Outcome> {
     }
     signal::listen(if args.suite.is_some() { "what was judged is kept" } else { "nothing is kept" })?;
     let task = args.task.as_ref().map(|file| FinetuneConfig::load(file, &["train.from=\"-\"".to_owned()])).transpose()?;
-    let opened = open_as(session, &args.checkpoint, task.as_ref().map(|loaded| &loaded.value))?;
+    let opened = open_for_use(session, &args.checkpoint, task.as_ref().map(|loaded| &loaded.value), args.weights)?;
     if let Some(file) = &args.suite {
         return suite::run(session, args, &opened, file, wall);
     }

@@ -16,7 +16,7 @@ use crate::write::Writer;
 
 /// Writes text to stdout, or into the JSON document.
 pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Result<Outcome> {
-    let opened = open_for_use(session, &args.checkpoint, args.weights)?;
+    let opened = open_for_use(session, &args.checkpoint, None, args.weights)?;
     let vocab = opened.vocab()?;
     let prompt = if args.prompt == "-" {
         let mut bytes = Vec::new();

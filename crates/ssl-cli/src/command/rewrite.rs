@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::args::RewriteArgs;
-use crate::assemble::{Session, open};
+use crate::args::{RewriteArgs, Weights};
+use crate::assemble::{Session, open_for_use};
 use crate::outcome::{Outcome, Refusal};
 use crate::rewrite::Rewriter;
 use crate::signal;
@@ -27,7 +27,7 @@ pub(crate) fn translate(session: &Session, args: &RewriteArgs, as_json: bool) ->
 }
 
 fn run(session: &Session, args: &RewriteArgs, as_json: bool, translates: bool) -> Result<Outcome> {
-    let opened = open(session, &args.checkpoint)?;
+    let opened = open_for_use(session, &args.checkpoint, None, Weights::Fp32)?;
     let rewriter = Rewriter::of(&opened)?;
     let source = read(&args.input)?;
     if source.trim().is_empty() {

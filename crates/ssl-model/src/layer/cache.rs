@@ -107,10 +107,10 @@ fn begun(table: &Tensor, tokens: i64) -> Tensor {
     table.narrow(2, 0, tokens.min(table.size()[2]))
 }
 
-/// A table with room for `room` tokens that begins with `x_bgse`; the heads of a token lie side by side, as they come.
+/// A table with room for `room` tokens that begins with `x_bgse`; the tokens of a head lie side by side, as attention reads them.
 fn laid_out(x_bgse: &Tensor, room: i64) -> Tensor {
     let (b, g, s, e) = x_bgse.size4().unwrap_or_default();
-    let table = Tensor::empty([b, room, g, e], (x_bgse.kind(), x_bgse.device())).transpose(1, 2);
+    let table = Tensor::empty([b, g, room, e], (x_bgse.kind(), x_bgse.device()));
     table.narrow(2, 0, s).copy_(x_bgse);
     table
 }

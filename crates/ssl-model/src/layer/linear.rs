@@ -47,6 +47,15 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         Lora::add(self.lora.as_ref(), x, linear(x, &self.weight, self.bias.as_ref()))
     }
+
+    /// The same by several maps of one input.
+    pub fn together<const N: usize>(maps: [&Self; N], x: &Tensor) -> [Tensor; N] {
+        if !are_few(x) {
+            return maps.map(|map| map.forward(x));
+        }
+        let mut made = whole(kernels::linear_few(x, maps.map(|map| (&map.weight, map.bias.as_ref())))).into_iter();
+        maps.map(|map| Lora::add(map.lora.as_ref(), x, made.next().unwrap_or_default()))
+    }
 }
 
 /// `y = x W + b`, the weight stored `[in, out]` as GPT-2 does.
@@ -70,9 +79,9 @@ impl Conv1d {
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x_nd: &Tensor) -> Tensor {
         let y = match &self.bias {
-            // Weights of eight bits lie along the inputs.
+            // Weights of eight bits lie along the inputs, and others do in a model for use alone.
             bias if self.weight.kind() == Kind::Int8 => linear(x_nd, &self.weight, bias.as_ref()),
-            bias if are_few(x_nd) => whole(kernels::linear_few(x_nd, &self.weight, true, bias.as_ref())),
+            bias if self.weight.stride()[0] == 1 && are_few(x_nd) => linear(x_nd, &self.weight.tr(), bias.as_ref()),
             Some(bias) => bias.addmm(x_nd, &self.weight),
             None => x_nd.mm(&self.weight),
         };
@@ -83,7 +92,10 @@ impl Conv1d {
 /// `y = x Wᵀ + b`, `[.., in]` to `[.., out]`: few rows, as in decoding, by loops of our own. A weight may be [`super::quantised`].
 pub fn linear(x: &Tensor, weight_oi: &Tensor, bias: Option<&Tensor>) -> Tensor {
     match weight_oi.kind() {
-        _ if are_few(x) => whole(kernels::linear_few(x, weight_oi, false, bias)),
+        _ if are_few(x) => {
+            let [y] = whole(kernels::linear_few(x, [(weight_oi, bias)]));
+            y
+        }
         Kind::Int8 => bias.map_or_else(|| product(x, weight_oi), |bias| product(x, weight_oi) + bias),
         _ => x.linear(weight_oi, bias),
     }

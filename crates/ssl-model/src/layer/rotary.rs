@@ -5,7 +5,10 @@
 //!
 //! Source: Su et al. 2021, arXiv 2104.09864, equation 34.
 
+use ssl_torch::kernels;
 use tch::{Device, Kind, Tensor};
+
+use super::whole;
 
 /// Angles for every position and pair of features.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ impl Rotary {
 
     /// Turns `x_bhte` by factors from [`Rotary::at`].
     pub fn turn(x_bhte: &Tensor, (cos, sin): &(Tensor, Tensor)) -> Tensor {
+        if x_bhte.device() == Device::Cpu {
+            return whole(kernels::rotate(x_bhte, cos, sin));
+        }
         let halves = x_bhte.chunk(2, -1);
         let turned = Tensor::cat(&[&halves[1].neg(), &halves[0]], -1);
         x_bhte * cos + turned * sin

@@ -4,6 +4,7 @@ use ssl_data::batch::Rows;
 use tch::{Kind, Tensor};
 
 use super::linear;
+use super::quantised::restored;
 use crate::model::Loss;
 
 /// Cross-entropy of `hidden_btd` under the output head `head_vd`, and its bias where it has one, against the targets of
@@ -53,6 +54,9 @@ fn cross_entropy(
     targets: &Tensor,
     weights: &Tensor,
 ) -> (Tensor, Tensor) {
+    // A head of eight bits is given its width back, so that its loss is that of what it rounds to.
+    let held = (head_vd.kind() == Kind::Int8).then(|| restored(head_vd).to_kind(hidden_nd.kind()));
+    let head_vd = held.as_ref().unwrap_or(head_vd);
     // A bias is the weight of a feature that is always 1.
     let (hidden, head) = match &barred(bias_v, head_vd, never) {
         None => (hidden_nd, head_vd.shallow_clone()),
