@@ -108,40 +108,62 @@ static void forward_head(const Head<T>& h, float* space) {
   }
 }
 
-// The same for a few queries, which meet keys and values where they lie; `logs` are not wanted.
+// The products of a query and one key, to be summed.
+template <typename T>
+INLINE Vec meet(const float* query, const T* key, int64_t e) {
+  Vec sum = {};
+  sweep(e, EACH { sum += get(query, i, n) * get(key, i, n); });
+  return sum;
+}
+
+// C vectors of features of all values, each by its weight; the last vector may have fewer than LANES of them.
+template <int C, typename T>
+INLINE void gathered(const float* weights, const T* values, int64_t row, int64_t count, int64_t i, int64_t e, float inverse, T* out) {
+  // Two sums each, so that one does not wait for the other.
+  Vec even[C] = {}, odd[C] = {};
+  int64_t k = 0;
+  for (; k + 2 <= count; k += 2, values += 2 * row)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      even[c] += weights[k] * get(values, i + c * LANES, e);
+      odd[c] += weights[k + 1] * get(values + row, i + c * LANES, e);
+    }
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) {
+    if (k < count) even[c] += weights[k] * get(values, i + c * LANES, e);
+    put(out, i + c * LANES, e, (even[c] + odd[c]) * inverse);
+  }
+}
+
+// One head forward for a few queries, which meet keys and values where they lie; `logs` are not wanted.
 template <typename T>
 static void forward_few(const Head<T>& h, float* space) {
   float *query = space, *scores = query + h.wide;
   for (int64_t q = 0; q < h.t; ++q) {
     const int64_t seen = h.causal ? h.s - h.t + q + 1 : h.s, room = (seen + LANES - 1) / LANES * LANES;
     for (int64_t j = 0; j < h.e; ++j) query[j] = read(h.q + q * h.q_row + j) * h.scale;
-    float top = -INFINITY;
-    for (int64_t k = 0; k < seen; ++k) {
-      const T* key = h.k + k * h.k_row;
-      Vec sum = {};
-      sweep(h.e, EACH { sum += get(query, i, n) * get(key, i, n); });
-      scores[k] = sum_of(sum);
-      top = scores[k] > top ? scores[k] : top;
+    int64_t k = 0;
+    for (; k + 16 <= seen; k += 16) {
+      Vec sums[16];
+      for (int i = 0; i < 16; ++i) sums[i] = meet(query, h.k + (k + i) * h.k_row, h.e);
+      sums_of_16(sums, scores + k);
     }
-    for (int64_t k = seen; k < room; ++k) scores[k] = -INFINITY;
-    Vec sums = {};
-    for (int64_t k = 0; k < room; k += LANES) {
+    for (; k < seen; ++k) scores[k] = sum_of(meet(query, h.k + k * h.k_row, h.e));
+    for (; k < room; ++k) scores[k] = -INFINITY;
+    Vec tops = get(scores), sums = {};
+    for (k = LANES; k < room; k += LANES) tops = larger(tops, get(scores + k));
+    float top = tops[0];
+    for (int i = 1; i < LANES; ++i) top = tops[i] > top ? tops[i] : top;
+    for (k = 0; k < room; k += LANES) {
       const Vec p = exponential(get(scores + k) - top);
       put(scores + k, p);
       sums += p;
     }
     const float inverse = 1.0f / sum_of(sums);
-    sweep(h.e, EACH {
-      // Two sums, so that one does not wait for the other.
-      Vec even = {}, odd = {};
-      int64_t k = 0;
-      for (; k + 2 <= seen; k += 2) {
-        even += scores[k] * get(h.v + k * h.v_row, i, n);
-        odd += scores[k + 1] * get(h.v + (k + 1) * h.v_row, i, n);
-      }
-      if (k < seen) even += scores[k] * get(h.v + k * h.v_row, i, n);
-      put(h.out + q * h.out_row, i, n, (even + odd) * inverse);
-    });
+    T* out = h.out + q * h.out_row;
+    int64_t i = 0;
+    for (; i + 4 * LANES <= h.e; i += 4 * LANES) gathered<4>(scores, h.v, h.v_row, seen, i, i + 4 * LANES, inverse, out);
+    for (; i < h.e; i += LANES) gathered<1>(scores, h.v, h.v_row, seen, i, h.e, inverse, out);
   }
 }
 

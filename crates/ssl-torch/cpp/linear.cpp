@@ -46,25 +46,28 @@ inline __attribute__((always_inline)) __m512bh pairs(const uint16_t* p, int64_t 
 template <int N, int R>
 __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t output) {
   const uint16_t *w = static_cast<const uint16_t*>(m.weight) + output * m.row, *x = m.halves + row * m.in;
-  __m512 sums[N][R] = {};
+  avx512::Vec sums[N * R] = {};
   const auto add = [&](int64_t i, int64_t left) __attribute__((always_inline)) {
     __m512bh weights[R];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) weights[r] = pairs(w + r * m.row + i, left);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      weights[r] = pairs(w + r * m.row + i, left);
+      if (N > 1) __builtin_prefetch(w + (R + r) * m.row + i);
+    }
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
       const __m512bh input = pairs(x + n * m.in + i, left);
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) sums[n][r] = _mm512_dpbf16_ps(sums[n][r], input, weights[r]);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sums[n * R + r] = (avx512::Vec)_mm512_dpbf16_ps((__m512)sums[n * R + r], input, weights[r]);
     }
   };
   const int64_t whole = m.in / 32 * 32;
   for (int64_t i = 0; i < whole; i += 32) add(i, 32);
   if (whole < m.in) add(whole, m.in - whole);
-#pragma GCC unroll 8
+  float found[(N * R + 15) / 16 * 16];
+  avx512::sums_of<N * R>(sums, found);
   for (int n = 0; n < N; ++n)
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) m.write(row + n, output + r, _mm512_reduce_add_ps(sums[n][r]));
+    for (int r = 0; r < R; ++r) m.write(row + n, output + r, found[n * R + r]);
 }
 
 template <int N>

@@ -31,31 +31,35 @@ INLINE float scale_of(const W*, int64_t) { return 1.0f; }
 // Rows, and weights beside each other, of a tile: as many as leave registers for the rest.
 constexpr int ROWS = LANES == 16 ? 8 : 4;
 template <int N>
-constexpr int BESIDE = LANES == 16 ? (N > 4 ? 3 : 4) : (N > 2 ? 2 : 4);
+constexpr int BESIDE = LANES == 16 ? (N > 4 ? 3 : N > 1 ? 4 : 8) : (N > 2 ? 2 : 4);
 
 // N rows against R weights `[out][in]`, one beside the other.
 template <typename W, int N, int R>
 static __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t output) {
   const W* w = static_cast<const W*>(m.weight) + output * m.row;
   const float* x = m.x + row * m.in;
-  Vec sums[N][R] = {};
+  Vec sums[N * R] = {};
   const int64_t whole = m.in / LANES * LANES;
   for (int64_t i = 0; i < whole; i += LANES) {
     Vec weights[R];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) weights[r] = get(w + r * m.row + i);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      weights[r] = get(w + r * m.row + i);
+      // With many rows the weights come too slowly for the processor to foresee the next tile's.
+      if (N > 1) __builtin_prefetch(w + (R + r) * m.row + i);
+    }
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
       const Vec input = get(x + n * m.in + i);
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) sums[n][r] += input * weights[r];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sums[n * R + r] += input * weights[r];
     }
   }
-#pragma GCC unroll 8
+  float found[(N * R + 15) / 16 * 16];
+  sums_of<N * R>(sums, found);
   for (int n = 0; n < N; ++n)
-#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      float sum = sum_of(sums[n][r]);
+      float sum = found[n * R + r];
       for (int64_t i = whole; i < m.in; ++i) sum += x[n * m.in + i] * read(w + r * m.row + i);
       m.write(row + n, output + r, sum * scale_of(w + r * m.row, m.in));
     }

@@ -80,6 +80,48 @@ INLINE float sum_of(Vec x) {
   return x[0];
 }
 
+// The sums of all lanes of each of 16 vectors, each in the pairs of `sum_of`.
+INLINE void sums_of_16(const Vec* x, float* sums) {
+#ifdef WIDE
+  // Two vectors become one that has the half of each, until one is left.
+  __m512 eight[8], four[4], two[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const __m512 a = (__m512)x[i], b = (__m512)x[i + 8];
+    eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eight[i], eight[i + 4], 0x88), _mm512_shuffle_f32x4(eight[i], eight[i + 4], 0xDD));
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    const __m512d a = _mm512_castps_pd(four[i]), b = _mm512_castps_pd(four[i + 2]);
+    two[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88), _mm512_shuffle_ps(two[0], two[1], 0xDD));
+  const __m512i order = _mm512_set_epi32(15, 13, 14, 12, 7, 5, 6, 4, 11, 9, 10, 8, 3, 1, 2, 0);
+  _mm512_storeu_ps(sums, _mm512_permutexvar_ps(order, all));
+#else
+  for (int i = 0; i < 16; ++i) sums[i] = sum_of(x[i]);
+#endif
+}
+
+// The same of K vectors; there is room for a multiple of 16 sums.
+template <int K>
+INLINE void sums_of(const Vec* x, float* sums) {
+  if (LANES < 16) {
+    for (int i = 0; i < K; ++i) sums[i] = sum_of(x[i]);
+    return;
+  }
+#pragma GCC unroll 4
+  for (int from = 0; from < K; from += 16) {
+    Vec some[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) some[i] = from + i < K ? x[from + i] : Vec{};
+    sums_of_16(some, sums + from);
+  }
+}
+
 // e^x for x <= 0, to 2 units in the last place; 0 below -87, and 1 where rounding has left x above 0. Source: Moshier, Cephes
 // library (expf).
 INLINE Vec exponential(Vec x) {
