@@ -178,7 +178,8 @@ fn served(opened: Opened, args: &ServeArgs, keys: Keys, closing: watch::Receiver
         request: Duration::from_secs(most.request_seconds.into()),
         client: Duration::from_secs(most.client_seconds.into()),
     };
-    let at_once = engine::Limits { rows: most.rows.into(), queue: most.queue.into(), ..engine::Limits::default() };
+    let at_once =
+        engine::Limits { rows: most.rows.into(), queue: most.queue.into(), drafts: args.drafts, ..engine::Limits::default() };
     Ok(Served {
         engine: Engine::start(opened.model, device, at_once),
         vocab,

@@ -1,6 +1,7 @@
 //! Times greedy generation of several texts at once from a model folder, beside other programs.
 //!
-//! `engine_speed FOLDER fp32|bf16|int8 TEXTS PROMPT_TOKENS TOKENS [REQUESTS]` writes TEXTS at once, one JSON document on stdout. With
+//! `engine_speed FOLDER fp32|bf16|int8 TEXTS PROMPT_TOKENS TOKENS [REQUESTS|drafts]` writes TEXTS at once, one JSON document on stdout.
+//! With `drafts` a model that foretells several tokens drafts them. With
 //! REQUESTS, so many go through in all, and the document says how much memory the process held after the first tenth and at the end.
 
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
@@ -72,10 +73,11 @@ fn main() -> Result<()> {
     } else {
         params.settle();
     }
-    let engine = Engine::start(model, device, Limits { rows: texts, kept_tokens: 0, ..Limits::default() });
+    let drafts = args.get(5).is_some_and(|arg| arg == "drafts");
+    let engine = Engine::start(model, device, Limits { rows: texts, kept_tokens: 0, drafts, ..Limits::default() });
     let prompts: Vec<Vec<u32>> = (0..texts as u64).map(|text| prompt(text, prompt_tokens, vocab)).collect();
     timed(&engine, &prompts, 8)?;
-    if let Some(requests) = args.get(5) {
+    if let (Some(requests), false) = (args.get(5), drafts) {
         let rounds = requests.parse::<usize>()?.div_ceil(texts);
         let mut early = 0;
         for round in 0..rounds {

@@ -23,6 +23,9 @@ pub(crate) struct ServeArgs {
     /// Answer questions from an index of documents, which ssl answer made
     #[arg(long, value_name = "INDEX")]
     pub(crate) documents: Option<PathBuf>,
+    /// Let a model that foretells several tokens draft them, and verify the drafts in its next step: the same texts in fewer steps
+    #[arg(long)]
+    pub(crate) drafts: bool,
     /// How the weights are held
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Weights::Fp32)]
     pub(crate) weights: Weights,

@@ -94,6 +94,12 @@ impl Metrics {
         one("ssl:num_requests_waiting", "Texts that wait to be written.", "gauge", engine.waiting as u64);
         one("ssl:prompt_tokens_total", "Tokens of prompts that were read.", "counter", engine.prompt_tokens);
         one("ssl:generation_tokens_total", "Tokens that were written.", "counter", engine.written_tokens);
+        one(
+            "ssl:engine_steps_total",
+            "Steps of the model, each of which reads on in all texts that run.",
+            "counter",
+            engine.steps,
+        );
         let reused = "Tokens of prompts that were known from texts before.";
         one("ssl:prefix_cache_hits_total", reused, "counter", engine.reused_tokens);
         one("ssl:http_connections", "Open connections.", "gauge", self.connections.load(Relaxed).max(0) as u64);

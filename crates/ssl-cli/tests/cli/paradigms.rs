@@ -155,6 +155,8 @@ fn word_vectors_are_scored_written_and_begun_with() {
     place.ssl(&["eval", "words", "word-analogy", "bleu", "--data", "questions.txt"]).says(2, &["one by one"]);
     place.ssl(&["eval", "words", "word-similarity"]).says(2, &["--data"]);
     place.ssl(&["generate", "words"]).says(2, &[]);
+    let eight = ["eval", "words", "word-similarity", "--data", "pairs.txt", "--weights", "int8"];
+    place.ssl(&eight).says(3, &["word2vec does not compute with weights of eight bits", "--weights int8 is for"]);
 
     place.ssl(&["export", "words", "--out", "hf"]).says(0, &[]);
     let text = place.read("hf/vectors.txt");

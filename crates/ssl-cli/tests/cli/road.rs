@@ -56,6 +56,15 @@ fn every_verb_on_one_run() {
         "{row}"
     );
 
+    for form in ["bf16", "int8"] {
+        let rounded = place.ssl(&["eval", "out", "bits-per-byte", "--weights", form, "--json", "--quiet"]).json();
+        let off = (rounded["results"][0]["value"].as_f64().expect("a number") - bits).abs();
+        // Eight bits round on every processor; bf16 needs one that has it.
+        assert!(off < 0.02 && (off > 0.0 || form == "bf16"), "{form} is off by {off} of {bits}");
+        let args = ["generate", "out", "--prompt", "The old", "--max-tokens", "3", "--weights", form, "--quiet"];
+        assert!(place.ssl(&args).stdout.starts_with("The old"));
+    }
+
     let write =
         |seed| place.ssl(&["generate", "out", "--prompt", "The old", "--max-tokens", "30", "--seed", seed, "--quiet"]).stdout;
     assert!(write("1").starts_with("The old") && write("1") == write("1") && write("1") != write("2"), "{:?}", write("1"));

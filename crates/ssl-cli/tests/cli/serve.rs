@@ -365,3 +365,25 @@ fn a_model_that_does_not_write_says_what_it_does() {
         assert!(message.contains("does not go on with texts; it fills gaps"), "{message}");
     }
 }
+
+#[test]
+fn drafts_save_steps_and_weights_may_be_rounded() {
+    let place = Place::new();
+    let heads = "[model.multi-token]\nfuture-tokens = 2\n[model.multi-token.llama]\nkv-heads = 1\nfeed-forward-width = 32\n";
+    let run =
+        RUN.replace("[model.gpt]\n", heads).replace("dropout = 0.1\n", "").replace("context-tokens = 16", "context-tokens = 64");
+    place.write("run.toml", &run);
+    place.ssl(&["train", "run.toml", "--out", MODEL, "--quiet"]).says(0, &[]);
+    let ask = json!({ "prompt": "The old", "max_tokens": 50, "temperature": 0 });
+    let written = |args: &[&str]| {
+        let server = Server::start(&place, args);
+        let text = server.done(COMPLETIONS, &ask)["choices"][0]["text"].clone();
+        (text, server.metric("ssl:engine_steps_total", ""))
+    };
+    let (plain, drafted) = (written(&[]), written(&["--drafts"]));
+    assert_eq!(plain.0, drafted.0);
+    assert!(drafted.1 < plain.1, "{} steps with drafts, {} without", drafted.1, plain.1);
+    for form in ["bf16", "int8"] {
+        assert!(written(&["--weights", form]).0.is_string(), "{form}");
+    }
+}
