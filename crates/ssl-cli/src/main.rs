@@ -12,6 +12,7 @@ mod compress;
 mod diagnose;
 mod documents;
 mod energy;
+mod input;
 mod launch;
 mod made_up;
 mod matrix;

@@ -68,6 +68,12 @@ pub(crate) fn run(session: &Session, args: &ServeArgs) -> Result<Outcome> {
     signal::listen("running requests may end")?;
     let (cut, closing) = watch::channel(false);
     let served = Arc::new(served(opened, args, keys, closing)?);
+    let asked = args.documents.as_deref().zip(served.library.as_ref());
+    if let Some(why) = asked.and_then(|(dir, library)| library.uncalibrated(dir)) {
+        session
+            .progress
+            .say(&format!("the index {why}: what its answers' probabilities mean is not known; see ssl answer --calibrate"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(ASIDE)

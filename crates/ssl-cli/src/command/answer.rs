@@ -3,16 +3,16 @@
 mod calibrate;
 mod evaluate;
 
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use ssl_data::retrieve::{Index, PassageConfig, Update, Vectors};
 
 use crate::args::AnswerArgs;
 use crate::assemble::{Opened, Session, open};
 use crate::documents::{Answered, Answering, Asked, Calibration, Embedder, learned_for, passages};
+use crate::input;
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
 
@@ -114,11 +114,7 @@ impl Finder<'_> {
 fn questions(args: &AnswerArgs) -> Result<Vec<String>> {
     let text = match args.question.as_deref() {
         None => return Ok(Vec::new()),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().take(STDIN).read_to_end(&mut bytes).context("cannot read stdin")?;
-            String::from_utf8_lossy(&bytes).into_owned()
-        }
+        Some("-") => String::from_utf8_lossy(&input::read(Path::new("-"), STDIN)?).into_owned(),
         Some(text) => text.replace('\n', " "),
     };
     let questions: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();

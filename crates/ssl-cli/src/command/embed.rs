@@ -1,9 +1,8 @@
 //! `ssl embed`: texts as vectors.
 
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use ssl_eval::look::{Embedding, Look};
 use ssl_model::head::Pool;
@@ -12,6 +11,7 @@ use tch::Tensor;
 
 use crate::args::{EmbedArgs, Pooled};
 use crate::assemble::{Session, open};
+use crate::input;
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
 
@@ -56,12 +56,6 @@ pub(crate) fn run(session: &Session, args: &EmbedArgs, as_json: bool) -> Result<
 
 /// The texts, of a file or stdin.
 fn read(input: &Path) -> Result<String> {
-    let name = || format!("cannot read {}", input.display());
-    let mut bytes = Vec::new();
-    if input == Path::new("-") {
-        std::io::stdin().take(INPUT_BYTES).read_to_end(&mut bytes).with_context(name)?;
-    } else {
-        std::fs::File::open(input).and_then(|file| file.take(INPUT_BYTES).read_to_end(&mut bytes)).with_context(name)?;
-    }
-    String::from_utf8(bytes).map_err(|_| Refusal::input(format!("{} is not UTF-8", input.display()), "convert it first"))
+    String::from_utf8(input::read(input, INPUT_BYTES)?)
+        .map_err(|_| Refusal::input(format!("{} is not UTF-8", input.display()), "convert it first"))
 }

@@ -1,8 +1,9 @@
 //! `ssl generate`: text from a model, as it comes.
 
-use std::io::{Read, Write};
+use std::io::Write;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use ssl_data::vocab::Vocab;
 use ssl_eval::engine::voice::{Spoken, Voice};
@@ -10,18 +11,20 @@ use ssl_eval::sample::{Sampling, Want, log_probs};
 
 use crate::args::GenerateArgs;
 use crate::assemble::{Session, open_for_use};
+use crate::input;
 use crate::outcome::Outcome;
 use crate::signal;
 use crate::write::Writer;
+
+/// The longest prompt.
+const LONGEST: u64 = 64 << 20;
 
 /// Writes text to stdout, or into the JSON document.
 pub(crate) fn run(session: &Session, args: &GenerateArgs, as_json: bool) -> Result<Outcome> {
     let opened = open_for_use(session, &args.checkpoint, None, args.weights)?;
     let vocab = opened.vocab()?;
     let prompt = if args.prompt == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().take(64 << 20).read_to_end(&mut bytes).context("cannot read stdin")?;
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&input::read(Path::new("-"), LONGEST)?).into_owned()
     } else {
         args.prompt.clone()
     };

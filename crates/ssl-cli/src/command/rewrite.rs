@@ -1,14 +1,14 @@
 //! `ssl summarize` and `ssl translate`: a text from a text, as it comes.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::args::{RewriteArgs, Weights};
 use crate::assemble::{Session, open_for_use};
+use crate::input;
 use crate::outcome::{Outcome, Refusal};
 use crate::rewrite::Rewriter;
 use crate::signal;
@@ -56,12 +56,5 @@ fn run(session: &Session, args: &RewriteArgs, as_json: bool, translates: bool) -
 
 /// The text of a file, or of stdin.
 fn read(input: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    if input == Path::new("-") {
-        std::io::stdin().take(LONGEST).read_to_end(&mut bytes).context("cannot read stdin")?;
-    } else {
-        let read = File::open(input).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
-        read.map_err(|source| ssl_data::Error::Io { action: "read", path: input.to_owned(), source })?;
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&input::read(input, LONGEST)?).into_owned())
 }

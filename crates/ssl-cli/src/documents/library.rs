@@ -35,6 +35,15 @@ impl Library {
         Ok(Self { index, answering, calibration })
     }
 
+    /// What keeps it from knowing what the model's probabilities mean, where something does.
+    pub(crate) fn uncalibrated(&self, dir: &Path) -> Option<&'static str> {
+        match (self.calibration.learned.is_some(), Calibration::exists(dir)) {
+            (true, _) => None,
+            (false, true) => Some("was calibrated for another model or number of passages"),
+            (false, false) => Some("is not calibrated"),
+        }
+    }
+
     /// Documents that it holds.
     pub(crate) fn documents(&self) -> usize {
         self.index.documents()

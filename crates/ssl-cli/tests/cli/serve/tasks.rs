@@ -68,6 +68,9 @@ fn passages_answer_questions() {
     assert_eq!(text.get(at("start")..at("end")), cited["text"].as_str(), "{found}");
     assert!(cited["document"].as_str().is_some_and(|name| name.ends_with("lamps.txt")), "{found}");
     assert_eq!(found["abstained"] == true, found["answer"] == "", "{found}");
+    // Another one says what its answers lack before it finds the address taken.
+    let addr = server.addr.to_string();
+    place.ssl(&["serve", MODEL, "--documents", "idx", "--addr", &addr]).says(4, &["the index is not calibrated", &addr]);
 }
 
 #[test]
