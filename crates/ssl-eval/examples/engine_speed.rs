@@ -1,8 +1,8 @@
 //! Times greedy generation of several texts at once from a model folder, beside other programs.
 //!
 //! `engine_speed FOLDER fp32|bf16|int8 TEXTS PROMPT_TOKENS TOKENS [REQUESTS|drafts]` writes TEXTS at once, one JSON document on stdout.
-//! With `drafts` a model that foretells several tokens drafts them. With
-//! REQUESTS, so many go through in all, and the document says how much memory the process held after the first tenth and at the end.
+//! With `drafts` a model that foretells several tokens drafts them. With REQUESTS so many go through in all, and the document says how much
+//! memory the process held after each tenth.
 
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
 
@@ -79,21 +79,18 @@ fn main() -> Result<()> {
     timed(&engine, &prompts, 8)?;
     if let (Some(requests), false) = (args.get(5), drafts) {
         let rounds = requests.parse::<usize>()?.div_ceil(texts);
-        let mut early = 0;
+        let mut held_mib = Vec::new();
         for round in 0..rounds {
             let varied: Vec<Vec<u32>> = (0..texts as u64)
                 .map(|text| prompt(text, 1 + Rng::at(1, round as u64, text).word() as usize % prompt_tokens, vocab))
                 .collect();
             timed(&engine, &varied, 1 + round % tokens)?;
-            if round == rounds / 10 {
-                early = held();
+            if (round + 1) % (rounds / 10).max(1) == 0 {
+                held_mib.push(held() >> 20);
             }
         }
         let state = engine.state();
-        println!(
-            "{}",
-            serde_json::json!({ "requests": rounds * texts, "held_early": early, "held": held(), "written": state.written_tokens })
-        );
+        println!("{}", serde_json::json!({ "requests": rounds * texts, "held_mib": held_mib, "written": state.written_tokens }));
         return Ok(());
     }
     let mut best = (f64::INFINITY, f64::INFINITY, Vec::new());
