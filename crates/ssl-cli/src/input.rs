@@ -20,7 +20,7 @@ pub(crate) fn read(input: &Path, most: u64) -> Result<Vec<u8>> {
     }
     if bytes.len() as u64 > most {
         let name = if input == Path::new("-") { "stdin".to_owned() } else { input.display().to_string() };
-        return Err(Refusal::input(format!("{name} has more than {} MiB", most >> 20), "give it in parts"));
+        return Err(Refusal::input(format!("{name} has more than {most} bytes"), "give it in parts"));
     }
     Ok(bytes)
 }
@@ -35,7 +35,7 @@ mod tests {
         std::fs::write(file.path(), vec![b'a'; 1 << 20]).expect("room");
         assert_eq!(read(file.path(), 1 << 20).expect("it fits").len(), 1 << 20);
         let fault = read(file.path(), (1 << 20) - 1).expect_err("a byte too many").to_string();
-        assert!(fault.contains("has more than 0 MiB"), "{fault}");
+        assert!(fault.contains("has more than 1048575 bytes"), "{fault}");
         assert!(read(Path::new("absent"), 1).is_err());
     }
 }

@@ -12,16 +12,16 @@ namespace {
 struct Map {
   // As fp32, or as bf16 bits where pairs of those are multiplied.
   const float* x;
-  const uint16_t* halves;
+  const uint16_t* pairs;
   const void *weight, *bias;
   void* y;
   // Whether `bias` and `y` are bf16 bits and not fp32.
-  bool half;
+  bool narrows;
   int64_t rows, in, out, row;
 
   void write(int64_t n, int64_t output, float sum) const {
-    if (bias) sum += half ? widen(static_cast<const uint16_t*>(bias)[output]) : static_cast<const float*>(bias)[output];
-    if (half) static_cast<uint16_t*>(y)[n * out + output] = narrow(sum);
+    if (bias) sum += narrows ? widen(static_cast<const uint16_t*>(bias)[output]) : static_cast<const float*>(bias)[output];
+    if (narrows) static_cast<uint16_t*>(y)[n * out + output] = narrow(sum);
     else static_cast<float*>(y)[n * out + output] = sum;
   }
 };
@@ -45,7 +45,7 @@ inline __attribute__((always_inline)) __m512bh pairs(const uint16_t* p, int64_t 
 // N rows of bf16 against R weights `[out][in]` of bf16: products of two neighbours at once add up in fp32.
 template <int N, int R>
 __attribute__((noinline)) void meet(const Map& m, int64_t row, int64_t output) {
-  const uint16_t *w = static_cast<const uint16_t*>(m.weight) + output * m.row, *x = m.halves + row * m.in;
+  const uint16_t *w = static_cast<const uint16_t*>(m.weight) + output * m.row, *x = m.pairs + row * m.in;
   avx512::Vec sums[N * R] = {};
   const auto add = [&](int64_t i, int64_t left) __attribute__((always_inline)) {
     __m512bh weights[R];
@@ -102,7 +102,7 @@ bool multiplies_pairs() {
 
 void run(const Map& m, at::ScalarType weight, int64_t from, int64_t to) {
 #ifdef PAIRS
-  if (m.halves) return avx512_bf16::along(m, from, to);
+  if (m.pairs) return avx512_bf16::along(m, from, to);
 #endif
   if (weight == at::kFloat) BEST_UNIT(along<float>)(m, from, to);
   else if (weight == at::kBFloat16) BEST_UNIT(along<uint16_t>)(m, from, to);
@@ -114,28 +114,41 @@ constexpr int64_t SCALE = sizeof(float);
 // Outputs that a thread makes at once.
 constexpr int64_t PIECE = 64;
 
+// The rows that maps are made of, as they need them: the widened ones where a map does not multiply pairs.
+struct Rows {
+  at::Tensor x, wide;
+
+  explicit Rows(const at::Tensor& given) : x(given.contiguous()) {
+    TORCH_CHECK(x.is_cpu() && x.dim() > 0, "a map of few rows is made on the CPU");
+    TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, "rows are fp32 or bf16, not ", x.scalar_type());
+  }
+
+  const float* widened() {
+    if (!wide.defined()) wide = x.to(at::kFloat);
+    return wide.data_ptr<float>();
+  }
+};
+
 struct Call {
-  at::Tensor x, wide, bias, y;
+  at::Tensor bias, y;
   at::ScalarType kind;
   Map map;
 
-  Call(const at::Tensor& given, const at::Tensor& weight, const at::Tensor* maybe_bias) : kind(weight.scalar_type()) {
+  Call(Rows& rows, const at::Tensor& weight, const at::Tensor* maybe_bias) : kind(weight.scalar_type()) {
+    const at::Tensor& x = rows.x;
     const bool whole = kind == at::kChar;
-    TORCH_CHECK(given.is_cpu() && weight.is_cpu() && weight.dim() == 2 && weight.is_contiguous() && given.dim() > 0, "a map of few rows is made on the CPU");
+    TORCH_CHECK(weight.is_cpu() && weight.dim() == 2 && weight.is_contiguous(), "a map of few rows is made on the CPU");
     TORCH_CHECK(whole || kind == at::kFloat || kind == at::kBFloat16, "weights are fp32, bf16 or int8, not ", kind);
-    TORCH_CHECK(given.scalar_type() == at::kFloat || given.scalar_type() == at::kBFloat16, "rows are fp32 or bf16, not ", given.scalar_type());
     const int64_t row = weight.size(1), in = whole ? row - SCALE : row, out = weight.size(0);
-    TORCH_CHECK(given.size(-1) == in && in > 0 && out > 0, "rows of ", given.sizes(), " do not meet weights ", weight.sizes());
-    TORCH_CHECK(!maybe_bias || (maybe_bias->dim() == 1 && maybe_bias->size(0) == out), "one bias an output");
-    x = given.contiguous();
-    const bool half = x.scalar_type() == at::kBFloat16, paired = half && kind == at::kBFloat16 && multiplies_pairs();
-    if (!paired) wide = x.to(at::kFloat);
+    TORCH_CHECK(x.size(-1) == in && in > 0 && out > 0, "rows of ", x.sizes(), " do not meet weights ", weight.sizes());
+    TORCH_CHECK(!maybe_bias || (maybe_bias->is_cpu() && maybe_bias->dim() == 1 && maybe_bias->size(0) == out), "one bias an output");
+    const bool narrows = x.scalar_type() == at::kBFloat16, paired = narrows && kind == at::kBFloat16 && multiplies_pairs();
     if (maybe_bias) bias = maybe_bias->to(x.scalar_type()).contiguous();
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = out;
     y = at::empty(shape, x.options().requires_grad(false));
-    map = Map{paired ? nullptr : wide.data_ptr<float>(), paired ? static_cast<const uint16_t*>(x.data_ptr()) : nullptr, weight.data_ptr(),
-              bias.defined() ? bias.data_ptr() : nullptr, y.data_ptr(), half, x.numel() / in, in, out, row};
+    map = Map{paired ? nullptr : rows.widened(), paired ? static_cast<const uint16_t*>(x.data_ptr()) : nullptr, weight.data_ptr(),
+              bias.defined() ? bias.data_ptr() : nullptr, y.data_ptr(), narrows, x.numel() / in, in, out, row};
   }
 
   int64_t pieces() const { return (map.out + PIECE - 1) / PIECE; }
@@ -146,13 +159,14 @@ struct Call {
 extern "C" {
 
 // x [.., in] fp32 or bf16; `n` weights [out, in] fp32 or bf16, or [out, in + 4] int8 of which a row ends with its scale; of each a bias
-// [out] or null -> of each [.., out] in the type of x, without a gradient.
+// [out], added in the type of x, or null -> of each [.., out] in the type of x, without a gradient.
 int ssl_linear_few(Handle x, const Handle* weights, const Handle* biases, int64_t n, Handle* outs) {
   GUARD({
+    Rows rows(*x);
     std::vector<Call> calls;
     int64_t pieces = 0, work = 1;
     for (int64_t i = 0; i < n; ++i) {
-      calls.emplace_back(*x, *weights[i], biases[i]);
+      calls.emplace_back(rows, *weights[i], biases[i]);
       pieces += calls.back().pieces();
       work = std::max(work, calls.back().map.rows * calls.back().map.in * PIECE);
     }

@@ -105,10 +105,22 @@ fn maps_of_few_rows_are_those_of_fp64() {
     }
     assert!(linear_few(&numbers(&[2, 5], 1), [(&numbers(&[3, 4], 2), None)]).is_err());
     // What one row becomes does not hang on those beside it.
-    let (rows, w) = (numbers(&[13, 77], 1), numbers(&[30, 77], 2));
-    let [all] = linear_few(&rows, [(&w, None)]).expect("a map");
-    for row in 0..13 {
-        let [alone] = linear_few(&rows.narrow(0, row, 1), [(&w, None)]).expect("a map");
-        assert_eq!(alone, all.narrow(0, row, 1), "row {row}");
+    let packed = |w: &Tensor| {
+        let scales = numbers(&[30, 1], 5).abs() + 0.1;
+        Tensor::cat(&[&(w * 40.0).round().to_kind(Kind::Int8), &scales.view_dtype(Kind::Int8)], 1)
+    };
+    let (rows, w, b) = (numbers(&[13, 77], 1), numbers(&[30, 77], 2), numbers(&[30], 3));
+    for (kind, w) in [
+        (Kind::Float, w.copy()),
+        (Kind::BFloat16, w.to_kind(Kind::BFloat16)),
+        (Kind::Float, packed(&w)),
+        (Kind::BFloat16, packed(&w)),
+    ] {
+        let (rows, b) = (rows.to_kind(kind), b.to_kind(kind));
+        let [all] = linear_few(&rows, [(&w, Some(&b))]).expect("a map");
+        for row in 0..13 {
+            let [alone] = linear_few(&rows.narrow(0, row, 1), [(&w, Some(&b))]).expect("a map");
+            assert_eq!(alone, all.narrow(0, row, 1), "row {row} of {kind:?} by {:?}", w.kind());
+        }
     }
 }

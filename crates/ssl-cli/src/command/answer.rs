@@ -9,8 +9,8 @@ use anyhow::Result;
 use serde_json::json;
 use ssl_data::retrieve::{Index, PassageConfig, Update, Vectors};
 
-use crate::args::AnswerArgs;
-use crate::assemble::{Opened, Session, open};
+use crate::args::{AnswerArgs, Weights};
+use crate::assemble::{Opened, Session, open_for_use};
 use crate::documents::{Answered, Answering, Asked, Calibration, Embedder, learned_for, passages};
 use crate::input;
 use crate::outcome::{Outcome, Refusal};
@@ -22,10 +22,10 @@ const STDIN: u64 = 64 << 20;
 /// Indexes, calibrates, answers or measures.
 pub(crate) fn run(session: &Session, args: &AnswerArgs) -> Result<Outcome> {
     signal::listen("at once")?;
-    let model = args.checkpoint.as_deref().map(|path| open(session, path)).transpose()?;
+    let model = args.checkpoint.as_deref().map(|path| open_for_use(session, path, None, Weights::Fp32)).transpose()?;
     let answering = model.as_ref().map(Answering::of).transpose()?;
     let answers = model.as_ref().zip(answering.as_ref());
-    let embeds = args.embeddings.as_deref().map(|path| open(session, path)).transpose()?;
+    let embeds = args.embeddings.as_deref().map(|path| open_for_use(session, path, None, Weights::Fp32)).transpose()?;
     let embedder = embeds.as_ref().map(Embedder::of).transpose()?;
     let embeds = embeds.as_ref().zip(embedder.as_ref());
     if let Some(file) = &args.evaluate {

@@ -9,8 +9,8 @@ use ssl_model::head::Pool;
 use ssl_model::weights;
 use tch::Tensor;
 
-use crate::args::{EmbedArgs, Pooled};
-use crate::assemble::{Session, open};
+use crate::args::{EmbedArgs, Pooled, Weights};
+use crate::assemble::{Session, open_for_use};
 use crate::input;
 use crate::outcome::{Outcome, Refusal};
 use crate::signal;
@@ -24,7 +24,7 @@ pub(crate) fn run(session: &Session, args: &EmbedArgs, as_json: bool) -> Result<
         return Err(Refusal::usage("the vectors go nowhere", "give --out FILE.safetensors or --json"));
     }
     let text = read(&args.input)?;
-    let opened = open(session, &args.checkpoint)?;
+    let opened = open_for_use(session, &args.checkpoint, None, Weights::Fp32)?;
     let vocab = opened.vocab()?;
     let lines: Vec<&str> = text.lines().collect();
     if let Some(at) = lines.iter().position(|line| line.trim().is_empty()) {

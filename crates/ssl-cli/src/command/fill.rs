@@ -4,13 +4,13 @@ use anyhow::Result;
 use serde_json::json;
 use ssl_eval::likelihood::{Candidate, Scorer};
 
-use crate::args::FillArgs;
-use crate::assemble::{Session, open};
+use crate::args::{FillArgs, Weights};
+use crate::assemble::{Session, open_for_use};
 use crate::outcome::Outcome;
 
 /// Lists the likeliest candidates of each gap.
 pub(crate) fn run(session: &Session, args: &FillArgs) -> Result<Outcome> {
-    let opened = open(session, &args.checkpoint)?;
+    let opened = open_for_use(session, &args.checkpoint, None, Weights::Fp32)?;
     let (form, start, device) = (opened.objective().form(), opened.shape.config.start_token(), opened.params.device());
     let scorer = Scorer::new(opened.model.as_ref(), opened.vocab()?, form, start, device)?;
     let gaps = scorer.fill(&args.text, usize::from(args.top_k), &|_| false)?;

@@ -40,7 +40,8 @@ impl Linear {
     /// What it computes in.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.weight.kind()
+        // Rows of eight bits meet what is wider.
+        if self.weight.kind() == Kind::Int8 { Kind::Float } else { self.weight.kind() }
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -106,8 +107,8 @@ pub fn linear(x: &Tensor, weight_oi: &Tensor, bias: Option<&Tensor>) -> Tensor {
 /// Rows that a product of bf16 is made of.
 const SOME: i64 = 32;
 
-/// A product of `x` `[.., in]`, in a pass that wants no gradient of bf16 with rows of zeros up to a multiple of [`SOME`]: for every number
-/// of rows that it meets oneDNN compiles a program of half a megabyte and keeps a thousand of them, and prompts have every length.
+/// A product of `x` `[.., in]`. In a pass without gradients a bf16 `x` gets rows of zeros up to a multiple of [`SOME`]: for every number of
+/// rows that it meets oneDNN compiles a program of half a megabyte and keeps a thousand of them, and prompts have every length.
 fn by_some(x: &Tensor, product: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
     let mut shape = x.size();
     let width = shape.last().copied().unwrap_or(1).max(1);
@@ -129,7 +130,8 @@ const FEW: usize = 16;
 /// Whether `x` has few rows, on the CPU, in a pass that wants no gradient.
 fn are_few(x: &Tensor) -> bool {
     let width = x.size().last().copied().unwrap_or(1).max(1) as usize;
-    x.numel() <= FEW * width && x.device() == Device::Cpu && x.numel() > 0 && !kernels::wants_gradients()
+    let kind = matches!(x.kind(), Kind::Float | Kind::BFloat16);
+    kind && x.numel() <= FEW * width && x.device() == Device::Cpu && x.numel() > 0 && !kernels::wants_gradients()
 }
 
 /// Rows of a table by id, `[..]` to `[.., d]`. A table may be [`super::quantised`].

@@ -36,7 +36,8 @@ impl Rotary {
 
     /// Turns `x_bhte` by factors from [`Rotary::at`].
     pub fn turn(x_bhte: &Tensor, (cos, sin): &(Tensor, Tensor)) -> Tensor {
-        if x_bhte.device() == Device::Cpu {
+        if x_bhte.device() == Device::Cpu && matches!(x_bhte.kind(), Kind::Float | Kind::BFloat16) && cos.kind() == x_bhte.kind()
+        {
             return whole(kernels::rotate(x_bhte, cos, sin));
         }
         let halves = x_bhte.chunk(2, -1);
