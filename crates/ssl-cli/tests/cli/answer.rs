@@ -152,6 +152,11 @@ fn probabilities_are_learned_and_answers_measured() {
     assert!(place.read("measured/answers.html").contains("Risk over coverage"));
     assert_eq!(serde_json::from_str::<Value>(&place.read("measured/answers.json")).expect("a document"), found);
     assert_eq!(listing(&place.path("measured")).len(), 2);
+    // Whoever wants to be sure is told nothing, in words.
+    let sure = place.ssl(&["answer", "tuned", "--evaluate", "set.json", "--out", "sure", "--threshold", "1"]);
+    sure.says(0, &[]);
+    assert!(sure.stdout.contains("there are none") && !sure.stdout.contains("NaN"), "{sure:?}");
+    assert!(!place.read("sure/answers.html").contains("NaN"));
     // Retrieval alone needs no model.
     let alone = place.ssl(&["answer", "--evaluate", "set.json", "--json"]).json();
     assert!(alone["answers"].is_null() && alone["recall"]["bm25"] == found["recall"]["bm25"], "{alone}");

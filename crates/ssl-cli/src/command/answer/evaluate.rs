@@ -133,6 +133,7 @@ fn recall(found: &Found, of: &[usize], labelled: &[Labelled]) -> Vec<Estimate> {
 
 fn lines(recalls: &[(&str, Vec<Estimate>)], scores: Option<&Scores>, questions: usize, passages: usize) -> Vec<(String, String)> {
     let number = |estimate: &Estimate| match estimate.stderr {
+        _ if estimate.n == 0 => "there are none".to_owned(),
         stderr if stderr.is_finite() => format!("{:.2} % ± {:.2}", 100.0 * estimate.value, 100.0 * stderr),
         // One question has no spread.
         _ => format!("{:.2} %", 100.0 * estimate.value),
