@@ -172,8 +172,8 @@ impl Engine {
         let limits = Limits { rows: limits.rows.max(1), piece: limits.piece.max(1), ..limits };
         let shared = Arc::new(Shared::new(model.as_ref(), limits));
         let of_thread = Arc::clone(&shared);
-        // The loops of this thread, which made the model, are over. It cannot fail, and if it did all would only be slower.
-        let _ = ssl_torch::rest();
+        // The loops of this thread, which made the model, are over.
+        ssl_torch::rest();
         let thread = thread::spawn(move || Worker::new(model, device, of_thread).run());
         Self { handle: Arc::new(Handle { shared, thread: Some(thread) }) }
     }

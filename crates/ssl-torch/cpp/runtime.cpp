@@ -38,11 +38,10 @@ int ssl_release_memory() {
 
 // Ends the helpers of this thread's loops until it has another loop. With the helpers of two threads there are more threads than
 // processors, and OpenMP then lets all of them sleep between two loops instead of waiting awake.
-int ssl_rest() {
+void ssl_rest() {
 #if defined(_OPENMP)
   omp_pause_resource(omp_pause_soft, omp_get_initial_device());
 #endif
-  return OK;
 }
 
 int ssl_flush_denormals(int on) { GUARD(at::globalContext().setFlushDenormal(on != 0)) }

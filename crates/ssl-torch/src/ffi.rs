@@ -41,7 +41,7 @@ pub(crate) struct RawWord2Vec {
 unsafe extern "C" {
     fn ssl_last_error() -> *const c_char;
     pub(crate) fn ssl_keep_memory() -> c_int;
-    pub(crate) fn ssl_rest() -> c_int;
+    pub(crate) fn ssl_rest();
     pub(crate) fn ssl_release_memory() -> c_int;
     pub(crate) fn ssl_flush_denormals(on: c_int) -> c_int;
     pub(crate) fn ssl_deterministic(on: c_int) -> c_int;

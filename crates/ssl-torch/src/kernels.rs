@@ -152,6 +152,8 @@ pub fn linear_few<const N: usize>(x: &Tensor, maps: [(&Tensor, Option<&Tensor>);
 /// `x_bhte` `[b, h, t, e]` in fp32 or bf16, features side by side; `cos` and `sin` `[1 or b, 1, t, e]` in its type, their halves alike;
 /// returns `[b, h, t, e]`.
 ///
+/// Source: Su et al. 2021, equation 34, in halves instead of neighbours.
+///
 /// # Errors
 /// When shapes, types or devices do not fit.
 pub fn rotate(x_bhte: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {

@@ -143,12 +143,9 @@ fn cuda(which: impl FnOnce(usize) -> usize) -> std::result::Result<Device, Strin
 
 /// Ends the helpers that this thread's loops have, until it has another loop: for a thread that hands the model over to another one.
 /// Where two threads keep helpers, all of them sleep between two loops, and each waking costs more than a small loop does.
-///
-/// # Errors
-/// None today.
-pub fn rest() -> Result<()> {
+pub fn rest() {
     // SAFETY: takes nothing; no loop of this thread runs, as loops end before they return.
-    ffi::check(unsafe { ffi::ssl_rest() })
+    unsafe { ffi::ssl_rest() }
 }
 
 #[cfg(test)]
