@@ -310,7 +310,8 @@ fn refuses(server: &Server) {
     for body in ["", "[]", "{", "{\"prompt\": NaN}", &"[".repeat(100_000)] {
         assert_eq!(server.ask("POST", COMPLETIONS, "", body).status, 400);
     }
-    assert_eq!(server.done(COMPLETIONS, &json!({ "prompt": "a", "max_tokens": 1 }))["usage"]["completion_tokens"], 1);
+    let ask = json!({ "prompt": "a", "max_tokens": 1, "logit_bias": { "0": -100 } });
+    assert_eq!(server.done(COMPLETIONS, &ask)["usage"]["completion_tokens"], 1);
 }
 
 #[test]
